@@ -1,0 +1,2 @@
+//! Proves the bindings.
+fn main() {}

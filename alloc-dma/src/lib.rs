@@ -1,0 +1,2 @@
+//! Arenas of DMA memory.
+#![no_std]

@@ -1,0 +1,2 @@
+//! A safe runtime for SPDK.
+#![no_std]
