@@ -1,2 +1,4 @@
 //! A safe runtime for SPDK.
 #![no_std]
+
+pub mod errno;
