@@ -1,4 +1,11 @@
 //! A safe runtime for SPDK.
 #![no_std]
 
+extern crate alloc;
+#[cfg(any(test, loom))]
+extern crate std;
+
 pub mod errno;
+mod executor;
+
+pub use executor::{TaskPool, TimersFull};
