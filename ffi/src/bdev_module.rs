@@ -1,0 +1,942 @@
+//! C: spdk/bdev_module.h
+//!
+//! Block devices as their modules see them.
+
+use core::ffi::{c_char, c_int, c_uint, c_void};
+
+use libc::iovec;
+
+use crate::bdev::{
+    spdk_accel_sequence, spdk_bdev_desc, spdk_bdev_io_completion_cb, spdk_bdev_io_type,
+    spdk_bdev_nvme_cdw12, spdk_bdev_nvme_cdw13, spdk_bdev_nvme_ctratt, spdk_memory_domain,
+};
+use crate::bdev_zone::spdk_bdev_zone_action;
+use crate::dif::{spdk_dif_pi_format, spdk_dif_type};
+use crate::json::spdk_json_write_ctx;
+use crate::nvme_spec::spdk_nvme_cmd;
+use crate::scsi_spec::{spdk_scsi_sense, spdk_scsi_status};
+use crate::thread::{spdk_io_channel, spdk_poller, spdk_thread};
+use crate::uuid::spdk_uuid;
+
+opaque! {
+    /// An alias of a bdev; the bdev layer's.
+    spdk_bdev_alias
+}
+opaque! {
+    /// A channel as the bdev layer sees it; the bdev layer's.
+    spdk_bdev_channel
+}
+
+/// Size in bytes of a claim's name with its NUL.
+pub const SPDK_BDEV_CLAIM_NAME_LEN: usize = 32;
+/// Number of iovecs that the bdev layer splits requests into.
+pub const SPDK_BDEV_IO_NUM_CHILD_IOV: usize = 32;
+/// Recommended `reset_io_drain_timeout` in seconds of a bdev that shares its base with others.
+pub const SPDK_BDEV_RESET_IO_DRAIN_RECOMMENDED_VALUE: u16 = 5;
+
+enumeration! {
+    /// Kind of a claim.
+    spdk_bdev_claim_type: c_uint {
+        /// None; not to be asked for.
+        SPDK_BDEV_CLAIM_NONE = 0,
+        /// The claim of `spdk_bdev_module_claim_bdev`.
+        SPDK_BDEV_CLAIM_EXCL_WRITE = 1,
+        /// This descriptor alone may write, anyone may read.
+        SPDK_BDEV_CLAIM_READ_MANY_WRITE_ONE = 2,
+        /// No one may write, anyone may read.
+        SPDK_BDEV_CLAIM_READ_MANY_WRITE_NONE = 3,
+        /// Those with the same key may write, anyone may read.
+        SPDK_BDEV_CLAIM_READ_MANY_WRITE_SHARED = 4,
+    }
+}
+
+enumeration! {
+    /// Status of a request. `struct spdk_bdev_io` holds it as `int8_t`.
+    spdk_bdev_io_status: c_int {
+        /// Failed with an errno value.
+        SPDK_BDEV_IO_STATUS_AIO_ERROR = -8,
+        /// Aborted.
+        SPDK_BDEV_IO_STATUS_ABORTED = -7,
+        /// The compare of a compare-and-write failed.
+        SPDK_BDEV_IO_STATUS_FIRST_FUSED_FAILED = -6,
+        /// The data differ.
+        SPDK_BDEV_IO_STATUS_MISCOMPARE = -5,
+        /// No resources: the bdev layer submits the request again after another one completed.
+        /// Not for resets.
+        SPDK_BDEV_IO_STATUS_NOMEM = -4,
+        /// Failed with a SCSI status.
+        SPDK_BDEV_IO_STATUS_SCSI_ERROR = -3,
+        /// Failed with an NVMe status.
+        SPDK_BDEV_IO_STATUS_NVME_ERROR = -2,
+        /// Failed.
+        SPDK_BDEV_IO_STATUS_FAILED = -1,
+        /// Not complete.
+        SPDK_BDEV_IO_STATUS_PENDING = 0,
+        /// Succeeded.
+        SPDK_BDEV_IO_STATUS_SUCCESS = 1,
+        /// The least status.
+        SPDK_MIN_BDEV_IO_STATUS = -8,
+    }
+}
+
+/// Says that a bdev is unregistered, on the thread that asked. `rc` is 0 or a negative errno value.
+pub type spdk_bdev_unregister_cb = Option<unsafe extern "C" fn(cb_arg: *mut c_void, rc: c_int)>;
+
+/// Says that a read has its buffer (`success`), on the thread of the request.
+pub type spdk_bdev_io_get_buf_cb = Option<
+    unsafe extern "C" fn(ch: *mut spdk_io_channel, bdev_io: *mut spdk_bdev_io, success: bool),
+>;
+
+/// Called for each request outstanding, on its thread; a value other than 0 ends the iteration.
+pub type spdk_bdev_io_fn =
+    Option<unsafe extern "C" fn(ctx: *mut c_void, bdev_io: *mut spdk_bdev_io) -> c_int>;
+
+/// The end of such an iteration, on the thread that started it.
+pub type spdk_bdev_for_each_io_cb = Option<unsafe extern "C" fn(ctx: *mut c_void, rc: c_int)>;
+
+/// The end of quiescing or of its end, on the thread that asked.
+pub type spdk_bdev_quiesce_cb = Option<unsafe extern "C" fn(ctx: *mut c_void, status: c_int)>;
+
+/// A module. Static memory of it: the bdev layer keeps the pointer. The callbacks up to
+/// `config_json` run on the application thread.
+#[repr(C)]
+pub struct spdk_bdev_module {
+    /// Initialises the module. Required. Returns 0 or a negative errno value, which ends the start.
+    pub module_init: Option<unsafe extern "C" fn() -> c_int>,
+    /// The bdev layer is initialised.
+    pub init_complete: Option<unsafe extern "C" fn()>,
+    /// The bdev layer is about to unregister the bdevs.
+    pub fini_start: Option<unsafe extern "C" fn()>,
+    /// All bdevs are unregistered.
+    pub module_fini: Option<unsafe extern "C" fn()>,
+    /// Writes the RPCs that make the module as it is. Returns 0 or a negative errno value.
+    pub config_json: Option<unsafe extern "C" fn(w: *mut spdk_json_write_ctx) -> c_int>,
+    /// Its name, static.
+    pub name: *const c_char,
+    /// Bytes of `driver_ctx` that its requests need.
+    pub get_ctx_size: Option<unsafe extern "C" fn() -> c_int>,
+    /// A new bdev, no I/O to it yet. Must call `spdk_bdev_module_examine_done` before it returns.
+    pub examine_config: Option<unsafe extern "C" fn(bdev: *mut spdk_bdev)>,
+    /// A new bdev that nobody claimed. `spdk_bdev_module_examine_done` may follow later.
+    pub examine_disk: Option<unsafe extern "C" fn(bdev: *mut spdk_bdev)>,
+    /// Whether `spdk_bdev_module_init_done` ends `module_init`.
+    pub async_init: bool,
+    /// Whether `spdk_bdev_module_fini_done` ends `module_fini`.
+    pub async_fini: bool,
+    /// Whether `spdk_bdev_module_fini_start_done` ends `fini_start`.
+    pub async_fini_start: bool,
+    /// The bdev layer's; to be zero at first.
+    pub _tail: [u8; 77],
+}
+layout! {
+    struct spdk_bdev_module: size 152, align 8 {
+        module_init: 0, init_complete: 8, fini_start: 16, module_fini: 24, config_json: 32,
+        name: 40, get_ctx_size: 48, examine_config: 56, examine_disk: 64, async_init: 72,
+        async_fini: 73, async_fini_start: 74, _tail: 75,
+    }
+}
+
+/// Options of a claim; read during the call only.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_claim_opts {
+    /// Size of this structure as the caller knows it.
+    pub opts_size: usize,
+    /// Name for messages, with NUL, or empty.
+    pub name: [c_char; 32],
+    /// Key of a shared claim, not 0; 0 for the others.
+    pub shared_claim_key: u64,
+}
+layout! {
+    struct spdk_bdev_claim_opts: size 48, align 8 { opts_size: 0, name: 8, shared_claim_key: 40 }
+}
+
+/// The functions of a bdev. Static memory of its module. `ctx` is the bdev's `ctxt`.
+#[repr(C)]
+pub struct spdk_bdev_fn_table {
+    /// Ends the bdev after its last descriptor was closed, on the application thread. Returns 0, a
+    /// negative errno value, or 1 if `spdk_bdev_destruct_done` follows.
+    pub destruct: Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>,
+    /// Handles a request, on the thread of `ch`. The request is the module's until it completes it.
+    pub submit_request:
+        Option<unsafe extern "C" fn(ch: *mut spdk_io_channel, bdev_io: *mut spdk_bdev_io)>,
+    /// Whether requests of a type are handled.
+    pub io_type_supported:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, io_type: spdk_bdev_io_type) -> bool>,
+    /// A channel for the current thread, with a reference that the bdev layer puts; or NULL.
+    pub get_io_channel: Option<unsafe extern "C" fn(ctx: *mut c_void) -> *mut spdk_io_channel>,
+    /// Writes a name and a value about the bdev into an open object. Optional.
+    pub dump_info_json:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, w: *mut spdk_json_write_ctx) -> c_int>,
+    /// Writes the RPC that makes the bdev. Optional.
+    pub write_config_json:
+        Option<unsafe extern "C" fn(bdev: *mut spdk_bdev, w: *mut spdk_json_write_ctx)>,
+    /// Spin time of a channel in microseconds. Optional.
+    pub get_spin_time: Option<unsafe extern "C" fn(ch: *mut spdk_io_channel) -> u64>,
+    /// The module's context for those who know it. Optional.
+    pub get_module_ctx: Option<unsafe extern "C" fn(ctx: *mut c_void) -> *mut c_void>,
+    /// Memory domains that the bdev can use. Optional.
+    pub get_memory_domains: Option<
+        unsafe extern "C" fn(
+            ctx: *mut c_void,
+            domains: *mut *mut spdk_memory_domain,
+            array_size: c_int,
+        ) -> c_int,
+    >,
+    /// Resets the module's statistics. Optional.
+    pub reset_device_stat: Option<unsafe extern "C" fn(ctx: *mut c_void)>,
+    /// Writes the module's statistics. Optional.
+    pub dump_device_stat_json:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, w: *mut spdk_json_write_ctx)>,
+    /// Whether requests of a type may carry a sequence of accelerator operations. Optional.
+    pub accel_sequence_supported:
+        Option<unsafe extern "C" fn(ctx: *mut c_void, type_: spdk_bdev_io_type) -> bool>,
+}
+layout! {
+    struct spdk_bdev_fn_table: size 96, align 8 {
+        destruct: 0, submit_request: 8, io_type_supported: 16, get_io_channel: 24,
+        dump_info_json: 32, write_config_json: 40, get_spin_time: 48, get_module_ctx: 56,
+        get_memory_domains: 64, reset_device_stat: 72, dump_device_stat_json: 80,
+        accel_sequence_supported: 88,
+    }
+}
+
+/// Aliases of a bdev; the bdev layer's.
+#[repr(C)]
+pub struct spdk_bdev_aliases_list {
+    /// First alias.
+    pub tqh_first: *mut spdk_bdev_alias,
+    /// Where to link the next one.
+    pub tqh_last: *mut *mut spdk_bdev_alias,
+}
+layout! { struct spdk_bdev_aliases_list: size 16, align 8 { tqh_first: 0, tqh_last: 8 } }
+
+/// NUMA node of a bdev.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev__numa {
+    /// See the accessors.
+    pub _bits0: u32,
+}
+layout! { struct spdk_bdev__numa: size 4, align 4 { _bits0: 0 } }
+bit_fields! {
+    spdk_bdev__numa._bits0: u32 {
+        /// Whether `id` is set.
+        #[set(set_id_valid)]
+        id_valid: 0 + 1,
+        /// The node, a signed number of 31 bits.
+        #[set(set_id)]
+        id: 1 + 31,
+    }
+}
+
+/// A bdev. Memory of its module, zeroed before it is filled, from `spdk_bdev_register` to the end of
+/// `destruct`. Others read it through the functions of `spdk/bdev.h`.
+#[repr(C)]
+pub struct spdk_bdev {
+    /// Context for the functions.
+    pub ctxt: *mut c_void,
+    /// Unique name, the module's.
+    pub name: *mut c_char,
+    /// The bdev layer's.
+    pub aliases: spdk_bdev_aliases_list,
+    /// Product name, the module's.
+    pub product_name: *mut c_char,
+    /// Whether written data needs a flush to be durable.
+    pub write_cache: c_int,
+    /// Block size in bytes.
+    pub blocklen: u32,
+    /// Physical block size in bytes.
+    pub phys_blocklen: u32,
+    /// The bdev layer's.
+    pub io_type_supported: u32,
+    /// Number of blocks; to be changed with `spdk_bdev_notify_blockcnt_change` once registered.
+    pub blockcnt: u64,
+    /// See the accessors.
+    pub _bits0: u32,
+    /// Blocks that a write is a multiple of.
+    pub write_unit_size: u32,
+    /// Blocks that a compare-and-write handles atomically.
+    pub acwu: u16,
+    /// Alignment of buffers as an exponent of 2; others get bounced.
+    pub required_alignment: u8,
+    /// Reserved.
+    pub reserved1: u8,
+    /// Boundary in blocks that requests had better not cross, or 0.
+    pub optimal_io_boundary: u32,
+    /// Preferred alignment of writes in blocks.
+    pub preferred_write_alignment: u32,
+    /// Preferred granularity of writes in blocks.
+    pub preferred_write_granularity: u32,
+    /// Optimal size of writes in blocks.
+    pub optimal_write_size: u32,
+    /// Preferred alignment of unmaps in blocks.
+    pub preferred_unmap_alignment: u32,
+    /// Preferred granularity of unmaps in blocks.
+    pub preferred_unmap_granularity: u32,
+    /// Longest segment in bytes, or 0; the bdev layer splits.
+    pub max_segment_size: u32,
+    /// Greatest number of segments, or 0; the bdev layer splits.
+    pub max_num_segments: u32,
+    /// Longest unmap in blocks, or 0; the bdev layer splits.
+    pub max_unmap: u32,
+    /// Greatest number of unmap segments.
+    pub max_unmap_segments: u32,
+    /// Longest write of zeroes in blocks, or 0; the bdev layer splits.
+    pub max_write_zeroes: u32,
+    /// Longest copy in blocks, or 0; the bdev layer splits.
+    pub max_copy: u32,
+    /// Longest read or write in blocks, or 0; the bdev layer splits.
+    pub max_rw_size: u32,
+    /// UUID; the bdev layer makes one if it is null.
+    pub uuid: spdk_uuid,
+    /// Metadata size in bytes.
+    pub md_len: u32,
+    /// Reserved.
+    pub reserved2: [u8; 4],
+    /// Type of protection information.
+    pub dif_type: spdk_dif_type,
+    /// Format of protection information.
+    pub dif_pi_format: spdk_dif_pi_format,
+    /// Reserved.
+    pub reserved3: [u8; 4],
+    /// Checks of protection information: `SPDK_DIF_FLAGS_*`.
+    pub dif_check_flags: u32,
+    /// Reserved.
+    pub reserved4: [u8; 8],
+    /// Size of a zone in blocks.
+    pub zone_size: u64,
+    /// Longest zone append in blocks.
+    pub max_zone_append_size: u32,
+    /// Greatest number of open zones.
+    pub max_open_zones: u32,
+    /// Greatest number of active zones.
+    pub max_active_zones: u32,
+    /// Optimal number of open zones.
+    pub optimal_open_zones: u32,
+    /// Reserved.
+    pub reserved6: [u8; 4],
+    /// NVMe controller attributes.
+    pub ctratt: spdk_bdev_nvme_ctratt,
+    /// NVMe namespace id.
+    pub nsid: u32,
+    /// Seconds that a reset waits for outstanding requests; if they complete, it is skipped. 0
+    /// resets at once.
+    pub reset_io_drain_timeout: u16,
+    /// Reserved.
+    pub reserved7: [u8; 2],
+    /// NUMA node.
+    pub numa: spdk_bdev__numa,
+    /// The bdev layer's.
+    pub accel_sequence_supported: u32,
+    /// Its module.
+    pub module: *mut spdk_bdev_module,
+    /// Its functions.
+    pub fn_table: *const spdk_bdev_fn_table,
+    /// The bdev layer's; to be zero at first.
+    pub _tail: [u8; 336],
+}
+layout! {
+    struct spdk_bdev: size 576, align 8 {
+        ctxt: 0, name: 8, aliases: 16, product_name: 32, write_cache: 40, blocklen: 44,
+        phys_blocklen: 48, io_type_supported: 52, blockcnt: 56, _bits0: 64, write_unit_size: 68,
+        acwu: 72, required_alignment: 74, reserved1: 75, optimal_io_boundary: 76,
+        preferred_write_alignment: 80, preferred_write_granularity: 84, optimal_write_size: 88,
+        preferred_unmap_alignment: 92, preferred_unmap_granularity: 96, max_segment_size: 100,
+        max_num_segments: 104, max_unmap: 108, max_unmap_segments: 112, max_write_zeroes: 116,
+        max_copy: 120, max_rw_size: 124, uuid: 128, md_len: 144, reserved2: 148, dif_type: 152,
+        dif_pi_format: 156, reserved3: 160, dif_check_flags: 164, reserved4: 168, zone_size: 176,
+        max_zone_append_size: 184, max_open_zones: 188, max_active_zones: 192,
+        optimal_open_zones: 196, reserved6: 200, ctratt: 204, nsid: 208,
+        reset_io_drain_timeout: 212, reserved7: 214, numa: 216, accel_sequence_supported: 220,
+        module: 224, fn_table: 232, _tail: 240,
+    }
+}
+bit_fields! {
+    spdk_bdev._bits0: u32 {
+        /// Whether the bdev layer splits writes at `write_unit_size`.
+        #[set(set_split_on_write_unit)]
+        split_on_write_unit: 0 + 1,
+        /// Whether the bdev layer splits reads and writes at `optimal_io_boundary`.
+        #[set(set_split_on_optimal_io_boundary)]
+        split_on_optimal_io_boundary: 1 + 1,
+        /// Whether metadata stands behind each block's data.
+        #[set(set_md_interleave)]
+        md_interleave: 2 + 1,
+        /// Whether protection information stands at the start of the metadata.
+        #[set(set_dif_is_head_of_md)]
+        dif_is_head_of_md: 3 + 1,
+        /// Whether it is zoned.
+        zoned: 4 + 1,
+        /// Whether it reports media management events.
+        media_events: 5 + 1,
+        /// The bdev layer's.
+        memory_domains_supported: 6 + 1,
+        /// Reserved.
+        reserved: 7 + 25,
+    }
+}
+
+/// Phase of a zero-copy request.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_block_params__zcopy {
+    /// See the accessors.
+    pub _bits0: u8,
+}
+layout! { struct spdk_bdev_io_block_params__zcopy: size 1, align 1 { _bits0: 0 } }
+bit_fields! {
+    spdk_bdev_io_block_params__zcopy._bits0: u8 {
+        /// Whether to fill the buffers with data.
+        populate: 0 + 1,
+        /// Whether to write the buffers to the device.
+        commit: 1 + 1,
+        /// Whether this is the start.
+        start: 2 + 1,
+    }
+}
+
+/// What an abort is to abort.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_block_params__abort {
+    /// `cb_arg` of the requests.
+    pub bio_cb_arg: *mut c_void,
+}
+layout! { struct spdk_bdev_io_block_params__abort: size 8, align 8 { bio_cb_arg: 0 } }
+
+/// What a seek found.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_block_params__seek {
+    /// In blocks; `u64::MAX` for nothing.
+    pub offset: u64,
+}
+layout! { struct spdk_bdev_io_block_params__seek: size 8, align 8 { offset: 0 } }
+
+/// Where a copy comes from.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_block_params__copy {
+    /// In blocks.
+    pub src_offset_blocks: u64,
+}
+layout! { struct spdk_bdev_io_block_params__copy: size 8, align 8 { src_offset_blocks: 0 } }
+
+/// Parameters of a request on blocks.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_block_params {
+    /// Data; for a read that needs `spdk_bdev_io_get_buf`, NULL or with a NULL base at first.
+    pub iovs: *mut iovec,
+    /// Length of `iovs`.
+    pub iovcnt: c_int,
+    /// Number of blocks.
+    pub num_blocks: u64,
+    /// First block; the destination of a copy, the start of a seek.
+    pub offset_blocks: u64,
+    /// Where the data is, or NULL.
+    pub memory_domain: *mut spdk_memory_domain,
+    /// Context of the memory domain.
+    pub memory_domain_ctx: *mut c_void,
+    /// What to do to the data on its way, or NULL.
+    pub accel_sequence: *mut spdk_accel_sequence,
+    /// Separate metadata, or NULL.
+    pub md_buf: *mut c_void,
+    /// Data to write of a compare-and-write.
+    pub fused_iovs: *mut iovec,
+    /// Length of `fused_iovs`.
+    pub fused_iovcnt: c_int,
+    /// Checks of protection information: `SPDK_DIF_FLAGS_*`.
+    pub dif_check_flags: u32,
+    /// NVMe command dword 12.
+    pub nvme_cdw12: spdk_bdev_nvme_cdw12,
+    /// NVMe command dword 13.
+    pub nvme_cdw13: spdk_bdev_nvme_cdw13,
+    /// Of a zero-copy request.
+    pub zcopy: spdk_bdev_io_block_params__zcopy,
+    /// Of an abort of split requests.
+    pub abort: spdk_bdev_io_block_params__abort,
+    /// Of a seek.
+    pub seek: spdk_bdev_io_block_params__seek,
+    /// Of a copy.
+    pub copy: spdk_bdev_io_block_params__copy,
+    /// State of protection information checks; the bdev layer's.
+    pub _tail: [u8; 96],
+}
+layout! {
+    struct spdk_bdev_io_block_params: size 216, align 8 {
+        iovs: 0, iovcnt: 8, num_blocks: 16, offset_blocks: 24, memory_domain: 32,
+        memory_domain_ctx: 40, accel_sequence: 48, md_buf: 56, fused_iovs: 64, fused_iovcnt: 72,
+        dif_check_flags: 76, nvme_cdw12: 80, nvme_cdw13: 84, zcopy: 88, abort: 96, seek: 104,
+        copy: 112, _tail: 120,
+    }
+}
+
+/// How a reset waits for outstanding requests; the bdev layer's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_reset_params__wait_poller {
+    /// Looks for outstanding requests.
+    pub poller: *mut spdk_poller,
+    /// When to give up, in ticks.
+    pub stop_time_tsc: u64,
+}
+layout! {
+    struct spdk_bdev_io_reset_params__wait_poller: size 16, align 8 { poller: 0, stop_time_tsc: 8 }
+}
+
+/// Parameters of a reset; the bdev layer's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_reset_params {
+    /// Channel held during the reset.
+    pub ch_ref: *mut spdk_io_channel,
+    /// Wait for outstanding requests.
+    pub wait_poller: spdk_bdev_io_reset_params__wait_poller,
+}
+layout! { struct spdk_bdev_io_reset_params: size 24, align 8 { ch_ref: 0, wait_poller: 8 } }
+
+/// Parameters of an abort.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_abort_params {
+    /// The request to abort; on the same channel, and not complete yet.
+    pub bio_to_abort: *mut spdk_bdev_io,
+}
+layout! { struct spdk_bdev_io_abort_params: size 8, align 8 { bio_to_abort: 0 } }
+
+/// Parameters of an NVMe command.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_nvme_passthru_params {
+    /// The command.
+    pub cmd: spdk_nvme_cmd,
+    /// Data of `SPDK_BDEV_IO_TYPE_NVME_IOV_MD`.
+    pub iovs: *mut iovec,
+    /// Length of `iovs`.
+    pub iovcnt: c_int,
+    /// Data of the other types.
+    pub buf: *mut c_void,
+    /// Bytes of data.
+    pub nbytes: usize,
+    /// Separate metadata, or NULL.
+    pub md_buf: *mut c_void,
+    /// Bytes of metadata.
+    pub md_len: usize,
+}
+layout! {
+    struct spdk_bdev_io_nvme_passthru_params: size 112, align 8 {
+        cmd: 0, iovs: 64, iovcnt: 72, buf: 80, nbytes: 88, md_buf: 96, md_len: 104,
+    }
+}
+
+/// Parameters of zone management.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_zone_mgmt_params {
+    /// First block of the zone.
+    pub zone_id: u64,
+    /// Number of zones.
+    pub num_zones: u32,
+    /// What to do.
+    pub zone_action: spdk_bdev_zone_action,
+    /// Where zones are reported to.
+    pub buf: *mut c_void,
+}
+layout! {
+    struct spdk_bdev_io_zone_mgmt_params: size 24, align 8 {
+        zone_id: 0, num_zones: 8, zone_action: 12, buf: 16,
+    }
+}
+
+/// Parameters of a request; `type` says which.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union spdk_bdev_io__u {
+    /// Of a request on blocks.
+    pub bdev: spdk_bdev_io_block_params,
+    /// Of `SPDK_BDEV_IO_TYPE_RESET`.
+    pub reset: spdk_bdev_io_reset_params,
+    /// Of `SPDK_BDEV_IO_TYPE_ABORT`.
+    pub abort: spdk_bdev_io_abort_params,
+    /// Of `SPDK_BDEV_IO_TYPE_NVME_*`.
+    pub nvme_passthru: spdk_bdev_io_nvme_passthru_params,
+    /// Of `SPDK_BDEV_IO_TYPE_ZONE_MANAGEMENT` and `SPDK_BDEV_IO_TYPE_GET_ZONE_INFO`.
+    pub zone_mgmt: spdk_bdev_io_zone_mgmt_params,
+}
+layout! {
+    union spdk_bdev_io__u: size 216, align 8 { bdev, reset, abort, nvme_passthru, zone_mgmt }
+}
+
+/// Which of the bdev layer's fields are valid; the bdev layer's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union spdk_bdev_io_internal_fields__f {
+    /// All bits.
+    pub raw: u8,
+}
+layout! { union spdk_bdev_io_internal_fields__f: size 1, align 1 { raw } }
+
+/// Links of a request; the bdev layer's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_internal_fields__ch_link {
+    /// Next request.
+    pub tqe_next: *mut spdk_bdev_io,
+    /// Where the previous request points to this one.
+    pub tqe_prev: *mut *mut spdk_bdev_io,
+}
+layout! {
+    struct spdk_bdev_io_internal_fields__ch_link: size 16, align 8 { tqe_next: 0, tqe_prev: 8 }
+}
+
+/// Link of a request in its pool; the bdev layer's.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_internal_fields__buf_link {
+    /// Next request.
+    pub stqe_next: *mut spdk_bdev_io,
+}
+layout! { struct spdk_bdev_io_internal_fields__buf_link: size 8, align 8 { stqe_next: 0 } }
+
+/// Error of a request in NVMe terms.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_internal_fields__error__nvme {
+    /// Completion dword 0.
+    pub cdw0: u32,
+    /// Status code type.
+    pub sct: u8,
+    /// Status code.
+    pub sc: u8,
+}
+layout! {
+    struct spdk_bdev_io_internal_fields__error__nvme: size 8, align 4 { cdw0: 0, sct: 4, sc: 5 }
+}
+
+/// Error of a request in SCSI terms.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_internal_fields__error__scsi {
+    /// Status.
+    pub sc: u8,
+    /// Sense key.
+    pub sk: u8,
+    /// Additional sense code.
+    pub asc: u8,
+    /// Its qualifier.
+    pub ascq: u8,
+}
+layout! {
+    struct spdk_bdev_io_internal_fields__error__scsi: size 4, align 1 {
+        sc: 0, sk: 1, asc: 2, ascq: 3,
+    }
+}
+
+/// Error of a request; its status says in which terms.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub union spdk_bdev_io_internal_fields__error {
+    /// Of `SPDK_BDEV_IO_STATUS_NVME_ERROR`; `cdw0` also of success.
+    pub nvme: spdk_bdev_io_internal_fields__error__nvme,
+    /// Of `SPDK_BDEV_IO_STATUS_SCSI_ERROR`.
+    pub scsi: spdk_bdev_io_internal_fields__error__scsi,
+    /// Of `SPDK_BDEV_IO_STATUS_AIO_ERROR`: a negative errno value.
+    pub aio_result: c_int,
+}
+layout! {
+    union spdk_bdev_io_internal_fields__error: size 8, align 4 { nvme, scsi, aio_result }
+}
+
+/// The bdev layer's part of a request. Not to be written.
+#[repr(C)]
+#[derive(Clone, Copy)]
+pub struct spdk_bdev_io_internal_fields {
+    /// Its channel.
+    pub ch: *mut spdk_bdev_channel,
+    /// Which fields are valid.
+    pub f: spdk_bdev_io_internal_fields__f,
+    /// Its [`spdk_bdev_io_status`].
+    pub status: i8,
+    /// Why it waits.
+    pub retry_state: u8,
+    /// Reserved.
+    pub reserved: [u8; 5],
+    /// The descriptor that it was submitted with.
+    pub desc: *mut spdk_bdev_desc,
+    /// Its completion callback.
+    pub cb: spdk_bdev_io_completion_cb,
+    /// Argument of the callback.
+    pub caller_ctx: *mut c_void,
+    /// When it was submitted, in ticks.
+    pub submit_tsc: u64,
+    /// Links.
+    pub ch_link: spdk_bdev_io_internal_fields__ch_link,
+    /// Link in its pool.
+    pub buf_link: spdk_bdev_io_internal_fields__buf_link,
+    /// Its error.
+    pub error: spdk_bdev_io_internal_fields__error,
+    /// The rest.
+    pub _tail: [u8; 240],
+}
+layout! {
+    struct spdk_bdev_io_internal_fields: size 320, align 8 {
+        ch: 0, f: 8, status: 9, retry_state: 10, reserved: 11, desc: 16, cb: 24, caller_ctx: 32,
+        submit_tsc: 40, ch_link: 48, buf_link: 64, error: 72, _tail: 80,
+    }
+}
+
+/// A request. From the bdev layer's pools, of the module between `submit_request` and completion, of
+/// the submitter between its callback and `spdk_bdev_free_io`.
+#[repr(C)]
+pub struct spdk_bdev_io {
+    /// The bdev it is for.
+    pub bdev: *mut spdk_bdev,
+    /// Its [`spdk_bdev_io_type`].
+    pub r#type: u8,
+    /// Reserved.
+    pub reserved0: u8,
+    /// How often it was submitted again.
+    pub num_retries: u16,
+    /// Reserved.
+    pub reserved1: u32,
+    /// One iovec of its own.
+    pub iov: iovec,
+    /// The bdev layer's, for splitting.
+    pub child_iov: [iovec; 32],
+    /// Reserved.
+    pub reserved2: [u8; 32],
+    /// Its parameters.
+    pub u: spdk_bdev_io__u,
+    /// Reserved.
+    pub reserved3: [u8; 40],
+    /// The bdev layer's.
+    pub internal: spdk_bdev_io_internal_fields,
+    /// Reserved.
+    pub reserved4: [u8; 64],
+    /// Memory of the module, as much as the greatest `get_ctx_size` of all modules. Not initialised.
+    pub driver_ctx: [u8; 0],
+}
+layout! {
+    struct spdk_bdev_io: size 1216, align 8 {
+        bdev: 0, r#type: 8, reserved0: 9, num_retries: 10, reserved1: 12, iov: 16, child_iov: 32,
+        reserved2: 544, u: 576, reserved3: 792, internal: 832, reserved4: 1152, driver_ctx: 1216,
+    }
+}
+
+unsafe extern "C" {
+    /// Fills claim options with the defaults.
+    pub fn spdk_bdev_claim_opts_init(opts: *mut spdk_bdev_claim_opts, size: usize);
+
+    /// Claims a bdev for a module through an open descriptor, until that is closed. `opts` may be
+    /// NULL. May make the descriptor writable. On the application thread. Returns 0, `-EPERM`
+    /// (claimed, or open for writing elsewhere), `-EINVAL`, `-EBUSY`, `-ENOMEM`.
+    pub fn spdk_bdev_module_claim_bdev_desc(
+        desc: *mut spdk_bdev_desc,
+        type_: spdk_bdev_claim_type,
+        opts: *mut spdk_bdev_claim_opts,
+        module: *mut spdk_bdev_module,
+    ) -> c_int;
+
+    /// Claims a bdev for writing by one module and makes `desc` (NULL allowed) writable. Returns 0
+    /// or `-EPERM`. To be released with `spdk_bdev_module_release_bdev`.
+    pub fn spdk_bdev_module_claim_bdev(
+        bdev: *mut spdk_bdev,
+        desc: *mut spdk_bdev_desc,
+        module: *mut spdk_bdev_module,
+    ) -> c_int;
+
+    /// Releases the claim of `spdk_bdev_module_claim_bdev`.
+    pub fn spdk_bdev_module_release_bdev(bdev: *mut spdk_bdev);
+
+    /// Makes a bdev known and lets it be examined. On the application thread. Returns 0, `-EINVAL`,
+    /// `-EEXIST`, `-ENOMEM`. After an error the memory is the module's again.
+    pub fn spdk_bdev_register(bdev: *mut spdk_bdev) -> c_int;
+
+    /// Starts to unregister a bdev: openers get a REMOVE event, and after the last one closed it
+    /// `destruct` and then `cb_fn` (NULL allowed, on the current thread) run. On an SPDK thread.
+    pub fn spdk_bdev_unregister(
+        bdev: *mut spdk_bdev,
+        cb_fn: spdk_bdev_unregister_cb,
+        cb_arg: *mut c_void,
+    );
+
+    /// As `spdk_bdev_unregister`, by name and of this module only. Returns 0, `-ENODEV`, or another
+    /// negative errno value, after which `cb_fn` does not run.
+    pub fn spdk_bdev_unregister_by_name(
+        bdev_name: *const c_char,
+        module: *mut spdk_bdev_module,
+        cb_fn: spdk_bdev_unregister_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Ends a `destruct` that returned 1. The bdev's memory is the module's again afterwards.
+    pub fn spdk_bdev_destruct_done(bdev: *mut spdk_bdev, bdeverrno: c_int);
+
+    /// Ends one examination; once for each call of `examine_config` and `examine_disk`.
+    pub fn spdk_bdev_module_examine_done(module: *mut spdk_bdev_module);
+
+    /// Ends `module_init` of a module with `async_init`.
+    pub fn spdk_bdev_module_init_done(module: *mut spdk_bdev_module);
+
+    /// Ends `module_fini` of a module with `async_fini`.
+    pub fn spdk_bdev_module_fini_done();
+
+    /// Ends `fini_start` of a module with `async_fini_start`.
+    pub fn spdk_bdev_module_fini_start_done();
+
+    /// Gives a bdev another name, copied. Returns 0, `-EEXIST`, `-EINVAL`, `-ENOMEM`.
+    pub fn spdk_bdev_alias_add(bdev: *mut spdk_bdev, alias: *const c_char) -> c_int;
+
+    /// Takes a name away. Returns 0 or `-ENOENT`.
+    pub fn spdk_bdev_alias_del(bdev: *mut spdk_bdev, alias: *const c_char) -> c_int;
+
+    /// Gives a read without buffers one of `len` bytes, then calls `cb`, maybe before it returns.
+    /// Bounces buffers that are not aligned. On the thread of the request.
+    pub fn spdk_bdev_io_get_buf(bdev_io: *mut spdk_bdev_io, cb: spdk_bdev_io_get_buf_cb, len: u64);
+
+    /// Makes `buf` the data buffer of a request. It stays the caller's.
+    pub fn spdk_bdev_io_set_buf(bdev_io: *mut spdk_bdev_io, buf: *mut c_void, len: usize);
+
+    /// Makes `md_buf` the metadata buffer of a request. It stays the caller's.
+    pub fn spdk_bdev_io_set_md_buf(bdev_io: *mut spdk_bdev_io, md_buf: *mut c_void, len: usize);
+
+    /// Completes a request, once, on its thread. It is not the module's any more afterwards.
+    pub fn spdk_bdev_io_complete(bdev_io: *mut spdk_bdev_io, status: spdk_bdev_io_status);
+
+    /// Stores an NVMe status; returns the status to complete with.
+    pub fn spdk_bdev_io_set_nvme_status(
+        bdev_io: *mut spdk_bdev_io,
+        cdw0: u32,
+        sct: c_int,
+        sc: c_int,
+    ) -> spdk_bdev_io_status;
+
+    /// Completes a request with an NVMe status; generic 0 is success.
+    pub fn spdk_bdev_io_complete_nvme_status(
+        bdev_io: *mut spdk_bdev_io,
+        cdw0: u32,
+        sct: c_int,
+        sc: c_int,
+    );
+
+    /// Stores a SCSI status; returns the status to complete with.
+    pub fn spdk_bdev_io_set_scsi_status(
+        bdev_io: *mut spdk_bdev_io,
+        sc: spdk_scsi_status,
+        sk: spdk_scsi_sense,
+        asc: u8,
+        ascq: u8,
+    ) -> spdk_bdev_io_status;
+
+    /// Completes a request with a SCSI status; GOOD is success.
+    pub fn spdk_bdev_io_complete_scsi_status(
+        bdev_io: *mut spdk_bdev_io,
+        sc: spdk_scsi_status,
+        sk: spdk_scsi_sense,
+        asc: u8,
+        ascq: u8,
+    );
+
+    /// Stores a negative errno value; returns the status to complete with.
+    pub fn spdk_bdev_io_set_aio_status(
+        bdev_io: *mut spdk_bdev_io,
+        aio_result: c_int,
+    ) -> spdk_bdev_io_status;
+
+    /// Completes a request with a negative errno value; 0 is success.
+    pub fn spdk_bdev_io_complete_aio_status(bdev_io: *mut spdk_bdev_io, aio_result: c_int);
+
+    /// Stores the status of `base_io`, with its codes; returns the status to complete with.
+    pub fn spdk_bdev_io_set_base_io_status(
+        bdev_io: *mut spdk_bdev_io,
+        base_io: *const spdk_bdev_io,
+    ) -> spdk_bdev_io_status;
+
+    /// Completes a request as `base_io` was, with its codes.
+    pub fn spdk_bdev_io_complete_base_io_status(
+        bdev_io: *mut spdk_bdev_io,
+        base_io: *const spdk_bdev_io,
+    );
+
+    /// The thread that submitted a request.
+    pub fn spdk_bdev_io_get_thread(bdev_io: *mut spdk_bdev_io) -> *mut spdk_thread;
+
+    /// The module's channel of a request, without a reference of its own.
+    pub fn spdk_bdev_io_get_io_channel(bdev_io: *mut spdk_bdev_io) -> *mut spdk_io_channel;
+
+    /// When a request was submitted, in ticks.
+    pub fn spdk_bdev_io_get_submit_tsc(bdev_io: *mut spdk_bdev_io) -> u64;
+
+    /// Changes the number of blocks of a registered bdev and tells the openers. Returns 0, or
+    /// `-EBUSY` if it shrinks while open.
+    pub fn spdk_bdev_notify_blockcnt_change(bdev: *mut spdk_bdev, size: u64) -> c_int;
+
+    /// Makes a module known; before the bdev layer is initialised, as a constructor does.
+    pub fn spdk_bdev_module_list_add(bdev_module: *mut spdk_bdev_module);
+
+    /// The module of a name, or NULL.
+    pub fn spdk_bdev_module_list_find(name: *const c_char) -> *mut spdk_bdev_module;
+
+    /// Calls `fn_` for each request outstanding on the bdev, then `cb`. On an SPDK thread.
+    pub fn spdk_bdev_for_each_bdev_io(
+        bdev: *mut spdk_bdev,
+        ctx: *mut c_void,
+        fn_: spdk_bdev_io_fn,
+        cb: spdk_bdev_for_each_io_cb,
+    );
+
+    /// Holds back all new requests to a bdev of this module and calls `cb_fn` once the outstanding
+    /// ones are complete. On an SPDK thread. Returns 0 or a negative errno value.
+    pub fn spdk_bdev_quiesce(
+        bdev: *mut spdk_bdev,
+        module: *mut spdk_bdev_module,
+        cb_fn: spdk_bdev_quiesce_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Ends `spdk_bdev_quiesce`.
+    pub fn spdk_bdev_unquiesce(
+        bdev: *mut spdk_bdev,
+        module: *mut spdk_bdev_module,
+        cb_fn: spdk_bdev_quiesce_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// As `spdk_bdev_quiesce`, for the requests that touch `length` blocks from `offset` on.
+    pub fn spdk_bdev_quiesce_range(
+        bdev: *mut spdk_bdev,
+        module: *mut spdk_bdev_module,
+        offset: u64,
+        length: u64,
+        cb_fn: spdk_bdev_quiesce_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Ends `spdk_bdev_quiesce_range` of just this range.
+    pub fn spdk_bdev_unquiesce_range(
+        bdev: *mut spdk_bdev,
+        module: *mut spdk_bdev_module,
+        offset: u64,
+        length: u64,
+        cb_fn: spdk_bdev_quiesce_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+}
+
+/// The request of a `driver_ctx`.
+///
+/// Stands for the C: `SPDK_CONTAINEROF(ctx, struct spdk_bdev_io, driver_ctx)`.
+///
+/// # Safety
+///
+/// `ctx` is the `driver_ctx` of a request, derived from a pointer to the whole request.
+#[inline]
+pub unsafe fn spdk_bdev_io_from_ctx(ctx: *mut c_void) -> *mut spdk_bdev_io {
+    // SAFETY: by contract the request starts that many bytes before `ctx`, in the same allocation.
+    unsafe {
+        ctx.byte_sub(core::mem::offset_of!(spdk_bdev_io, driver_ctx))
+            .cast()
+    }
+}

@@ -1,0 +1,52 @@
+//! C: spdk/dif.h
+//!
+//! Protection information: its kinds and the flags of its checks.
+
+use core::ffi::c_uint;
+
+enumeration! {
+    /// Type of protection information.
+    spdk_dif_type: c_uint {
+        /// None.
+        SPDK_DIF_DISABLE = 0,
+        /// Type 1: guard, application tag, reference tag counting blocks.
+        SPDK_DIF_TYPE1 = 1,
+        /// Type 2: as type 1, the first reference tag comes with the command.
+        SPDK_DIF_TYPE2 = 2,
+        /// Type 3: the reference tag is not checked.
+        SPDK_DIF_TYPE3 = 3,
+    }
+}
+
+enumeration! {
+    /// A check of protection information.
+    spdk_dif_check_type: c_uint {
+        /// Reference tag.
+        SPDK_DIF_CHECK_TYPE_REFTAG = 1,
+        /// Application tag.
+        SPDK_DIF_CHECK_TYPE_APPTAG = 2,
+        /// Guard.
+        SPDK_DIF_CHECK_TYPE_GUARD = 3,
+    }
+}
+
+enumeration! {
+    /// Format of protection information.
+    spdk_dif_pi_format: c_uint {
+        /// 8 bytes with a 16 bit guard.
+        SPDK_DIF_PI_FORMAT_16 = 0,
+        /// 16 bytes with a 32 bit guard.
+        SPDK_DIF_PI_FORMAT_32 = 1,
+        /// 16 bytes with a 64 bit guard.
+        SPDK_DIF_PI_FORMAT_64 = 2,
+    }
+}
+
+/// Check the reference tag.
+pub const SPDK_DIF_FLAGS_REFTAG_CHECK: u32 = 1 << 26;
+/// Check the application tag.
+pub const SPDK_DIF_FLAGS_APPTAG_CHECK: u32 = 1 << 27;
+/// Check the guard.
+pub const SPDK_DIF_FLAGS_GUARD_CHECK: u32 = 1 << 28;
+/// Let the controller insert and strip the protection information.
+pub const SPDK_DIF_FLAGS_NVME_PRACT: u32 = 1 << 29;
