@@ -5,7 +5,9 @@ extern crate alloc;
 #[cfg(any(test, loom))]
 extern crate std;
 
+pub mod cpuset;
 pub mod errno;
 mod executor;
+pub mod uuid;
 
 pub use executor::{TaskPool, TimersFull};
