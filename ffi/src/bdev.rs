@@ -195,7 +195,7 @@ pub struct spdk_bdev_io_stat {
     pub max_copy_latency_ticks: u64,
     /// Shortest copy.
     pub min_copy_latency_ticks: u64,
-    /// Ticks since the statistics were reset.
+    /// Ticks a second.
     pub ticks_rate: u64,
     /// Error counts, or NULL.
     pub io_error: *mut spdk_bdev_io_error_stat,

@@ -12,6 +12,11 @@ pub const SPDK_MALLOC_DMA: u32 = 0x01;
 /// What `spdk_vtophys` returns for memory without a known physical address.
 pub const SPDK_VTOPHYS_ERROR: u64 = 0xFFFF_FFFF_FFFF_FFFF;
 
+opaque! {
+    /// Address of a PCI device; arrays of them are only passed on here.
+    spdk_pci_addr
+}
+
 /// Options of `spdk_env_init`, to be filled by `spdk_env_opts_init` first. Strings are only read
 /// during the call.
 #[repr(C)]
@@ -44,10 +49,10 @@ pub struct spdk_env_opts {
     pub num_pci_addr: usize,
     /// Where the huge pages are mounted.
     pub hugedir: *const c_char,
-    /// `struct spdk_pci_addr` array of devices to leave alone.
-    pub pci_blocked: *mut c_void,
-    /// `struct spdk_pci_addr` array of the only devices to use.
-    pub pci_allowed: *mut c_void,
+    /// Devices to leave alone.
+    pub pci_blocked: *mut spdk_pci_addr,
+    /// The only devices to use.
+    pub pci_allowed: *mut spdk_pci_addr,
     /// `pa`, `va` or NULL.
     pub iova_mode: *const c_char,
     /// Where to map memory.
