@@ -1,0 +1,30 @@
+//! The process's arena of SPDK memory.
+
+use crate::{buf::DmaBuf, error::AllocError, shared::SharedArena, spdk::SpdkBacking};
+
+static GLOBAL: SharedArena<SpdkBacking> = SharedArena::new(SpdkBacking::ANY);
+
+/// The arena that [`DmaBuf::new`] and [`DmaBuf::zeroed`] take from: SPDK memory of any NUMA node.
+pub fn global() -> &'static SharedArena<SpdkBacking> {
+    &GLOBAL
+}
+
+impl DmaBuf {
+    /// Allocates `len` bytes aligned to `align` from [`global`]. They are initialised, but hold anything.
+    ///
+    /// # Errors
+    ///
+    /// See [`Reason`](crate::Reason). Before SPDK's environment is initialised memory is exhausted.
+    pub fn new(len: usize, align: usize) -> Result<Self, AllocError> {
+        GLOBAL.alloc(len, align)
+    }
+
+    /// Allocates `len` zero bytes aligned to `align` from [`global`].
+    ///
+    /// # Errors
+    ///
+    /// See [`Reason`](crate::Reason). Before SPDK's environment is initialised memory is exhausted.
+    pub fn zeroed(len: usize, align: usize) -> Result<Self, AllocError> {
+        GLOBAL.alloc_zeroed(len, align)
+    }
+}
