@@ -8,6 +8,8 @@ extern crate std;
 pub mod cpuset;
 pub mod errno;
 mod executor;
+pub mod json;
+pub mod log;
 pub mod uuid;
 
 pub use executor::{TaskPool, TimersFull};
