@@ -47,6 +47,6 @@ def memory_args(mebibytes=512):
     return ["--no-huge", "-s", str(mebibytes)]
 
 
-def mirror_method(verb, stock=False):
-    """Name of a mirror's RPC method: ours, or the one of SPDK's own module."""
-    return f"bdev_raid_{verb}" if stock else f"raid1_{verb}"
+def hosts_modules(path):
+    """Whether a program can host a preloaded module: one linked statically has no SPDK to share."""
+    return b"libspdk_bdev.so" in Path(path).read_bytes()

@@ -1,0 +1,122 @@
+"""bdevperf writes, reads back and compares, while legs fail, leave and are reset."""
+
+import time
+
+import pytest
+
+from harness import config
+from perf import MEBIBYTE, Bdevperf
+
+SIZES = [512, 4096, 65536, MEBIBYTE]
+DEPTHS = [1, 256]
+CORES = [1, 2]
+MANY = 1_000_000_000
+
+
+@pytest.fixture
+def seconds(quick):
+    """Length of a run."""
+    return 4 if quick else 60
+
+
+def leg_mebibytes(io_bytes, depth, cores):
+    """Room for each request in flight to have a place of its own, and some more."""
+    return max(16, 5 * io_bytes * depth * cores // (4 * MEBIBYTE))
+
+
+def begin(start, stock, workload, io_bytes, depth, cores, seconds):
+    """A mirror of EE_L0 (that can be told to fail), L1 and L2, under load."""
+    mebibytes = leg_mebibytes(io_bytes, depth, cores)
+    perf = Bdevperf(start, stock, workload, io_bytes=io_bytes, depth=depth, cores=cores,
+                    seconds=seconds, mebibytes=3 * mebibytes)
+    for name in ("L0", "L1", "L2"):
+        method, params = config.malloc(name, mebibytes)
+        perf.app.call(method, **params)
+    perf.app.call("bdev_error_create", base_name="L0")
+    perf.mirrors.create("M", ["EE_L0", "L1", "L2"])
+    perf.begin()
+    return perf
+
+
+def inject(perf, io_type, number=MANY, error_type="failure", **further):
+    """Lets EE_L0 fail."""
+    perf.app.call("bdev_error_inject_error", name="EE_L0", io_type=io_type, error_type=error_type,
+                  num=number, **further)
+
+
+@pytest.mark.parametrize("cores", CORES)
+@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("io_bytes", SIZES)
+def test_reads_fail_then_writes_then_a_leg_is_removed(start, stock, seconds, io_bytes, depth, cores):
+    perf = begin(start, stock, "verify", io_bytes, depth, cores, seconds)
+    phase = seconds / 4
+    time.sleep(phase)
+    inject(perf, "read")
+    time.sleep(phase)
+    inject(perf, "clear", 0)
+    inject(perf, "write")
+    time.sleep(phase)
+    perf.app.call("bdev_malloc_delete", name="L2")
+    perf.results()
+    assert perf.mirrors.legs("M") == ["L1"]
+    perf.assert_clean()
+
+
+def resets(quick):
+    """bdevperf resets every ten seconds."""
+    return 12 if quick else 60
+
+
+@pytest.mark.parametrize("io_bytes, depth, cores", [
+    (512, 256, 2), (4096, 1, 1), (4096, 256, 2), (65536, 256, 1), (MEBIBYTE, 1, 2),
+    (MEBIBYTE, 256, 1),
+])
+def test_resets_in_between(start, stock, quick, io_bytes, depth, cores):
+    if quick and (io_bytes, depth, cores) not in [(4096, 256, 2), (MEBIBYTE, 256, 1)]:
+        pytest.skip("one of the longer runs")
+    perf = begin(start, stock, "reset", io_bytes, depth, cores, resets(quick))
+    perf.results()
+    assert perf.mirrors.legs("M") == ["EE_L0", "L1", "L2"]
+    perf.assert_clean()
+
+
+def test_a_reset_frees_what_a_leg_holds_back(start, stock):
+    """Writes that a leg never answers are ended by the reset; data must not differ after that."""
+    perf = begin(start, stock, "reset", 4096, 32, 1, 14)
+    time.sleep(8)
+    inject(perf, "write", 16, "pending")
+    perf.results()
+    perf.assert_no_mismatch()
+    assert "L1" in perf.mirrors.legs("M") and "L2" in perf.mirrors.legs("M")
+    assert perf.app.stop() == 0
+
+
+@pytest.mark.parametrize("io_type", ["read", "write"])
+def test_a_single_error_is_no_error_of_the_mirror(start, stock, quick, io_type):
+    perf = begin(start, stock, "verify", 4096, 64, 2, 3 if quick else 20)
+    time.sleep(1)
+    inject(perf, io_type, 1)
+    perf.assert_clean()
+
+
+@pytest.mark.parametrize("io_type", ["read", "write"])
+def test_a_leg_without_memory_is_no_failed_leg(start, stock, quick, io_type):
+    """NOMEM says try again: no request fails, and the leg stays."""
+    if stock:
+        pytest.skip("SPDK's own module ejects it")
+    perf = begin(start, stock, "verify", 4096, 64, 1, 3 if quick else 20)
+    time.sleep(1)
+    inject(perf, io_type, 1000, "nomem")
+    perf.results()
+    assert perf.mirrors.legs("M") == ["EE_L0", "L1", "L2"]
+    perf.assert_clean()
+
+
+def test_the_comparison_can_fail(start, stock):
+    """The canary: a leg that alters what it is given must be seen."""
+    perf = begin(start, stock, "verify", 4096, 8, 1, 4)
+    inject(perf, "write", MANY, "corrupt_data", corrupt_offset=7, corrupt_value=0xA5)
+    with pytest.raises(Exception):  # noqa: B017 - an error response, whichever
+        perf.results()
+    with pytest.raises(AssertionError):
+        perf.assert_no_mismatch()
