@@ -5,11 +5,19 @@ extern crate alloc;
 #[cfg(any(test, loom))]
 extern crate std;
 
+pub mod bdev;
 pub mod cpuset;
 pub mod errno;
 mod executor;
+pub mod io_device;
 pub mod json;
+pub mod local;
 pub mod log;
+pub mod message;
+pub mod mutex;
+pub mod poller;
+pub mod runtime;
+pub mod thread;
 pub mod uuid;
 
 pub use executor::{TaskPool, TimersFull};

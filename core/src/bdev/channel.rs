@@ -1,0 +1,406 @@
+//! A thread's way to a lower bdev.
+
+use alloc::rc::Rc;
+use core::ffi::c_void;
+use core::fmt;
+use core::ptr::NonNull;
+
+use barespdk_alloc_dma::DmaBuf;
+use barespdk_sys as ffi;
+use libc::iovec;
+
+use super::data::{Data, PartIovs, task_of};
+use super::desc::Desc;
+use super::io::{BufIo, Io, SeekIo};
+use super::op::{Blocks, Extra, Iovs, Op};
+use super::slot::{Keep, Slot, Slots};
+use crate::errno::Errno;
+use crate::executor::task::Header;
+use crate::runtime::RuntimeRef;
+
+/// A thread's way to a lower bdev: all I/O is submitted through one of these.
+///
+/// A counted handle; the channel of SPDK is put when the last one is gone and the last I/O is over.
+/// It keeps the [`Desc`] open. Bound to its thread.
+///
+/// Offsets and counts are in blocks of the lower bdev, lengths of buffers must be multiples of its
+/// block size; what does not fit fails with [`IoError::Submit`](super::IoError::Submit) and moves
+/// nothing. Where SPDK lacks memory for an I/O, that waits for it in SPDK's queue.
+#[derive(Clone)]
+pub struct Channel {
+    inner: Rc<ChannelInner>,
+}
+
+pub(super) struct ChannelInner {
+    raw: NonNull<ffi::spdk_io_channel>,
+    desc_raw: *mut ffi::spdk_bdev_desc,
+    block_size: u32,
+    slots: Slots,
+    runtime: RuntimeRef,
+    desc: Desc,
+}
+
+impl Drop for ChannelInner {
+    fn drop(&mut self) {
+        // SAFETY: got by `Channel::new`, on this thread; no I/O is in flight, as each keeps us.
+        unsafe { ffi::spdk_put_io_channel(self.raw.as_ptr()) };
+    }
+}
+
+impl ChannelInner {
+    #[inline]
+    pub(super) fn raw(&self) -> *mut ffi::spdk_io_channel {
+        self.raw.as_ptr()
+    }
+
+    #[inline]
+    pub(super) fn desc(&self) -> *mut ffi::spdk_bdev_desc {
+        self.desc_raw
+    }
+
+    pub(super) fn bdev(&self) -> *mut ffi::spdk_bdev {
+        self.desc.bdev()
+    }
+
+    #[inline]
+    pub(super) fn slots(&self) -> &Slots {
+        &self.slots
+    }
+}
+
+/// What a transfer does with its data.
+#[derive(Clone, Copy)]
+enum Direction {
+    Read,
+    Write,
+    Compare,
+}
+
+impl Channel {
+    /// The channel of this thread to the bdev of a descriptor.
+    ///
+    /// # Errors
+    /// `EPERM` outside of SPDK's threads; `ENODEV` where neither an application nor a bdev module of
+    /// this crate runs; `ENOMEM`.
+    pub fn new(desc: &Desc) -> Result<Self, Errno> {
+        let runtime = RuntimeRef::current()?;
+        // SAFETY: the descriptor is open; an SPDK thread, as there is a runtime.
+        let raw = unsafe { ffi::spdk_bdev_get_io_channel(desc.raw()) };
+        let raw = NonNull::new(raw).ok_or(Errno::ENOMEM)?;
+        Ok(Self {
+            inner: Rc::new(ChannelInner {
+                raw,
+                desc_raw: desc.raw(),
+                block_size: desc.block_size(),
+                slots: Slots::new(),
+                runtime,
+                desc: desc.clone(),
+            }),
+        })
+    }
+
+    /// The descriptor.
+    pub fn desc(&self) -> &Desc {
+        &self.inner.desc
+    }
+
+    /// Bytes per block.
+    pub fn block_size(&self) -> u32 {
+        self.inner.block_size
+    }
+
+    /// Reads from `offset_blocks` into `data`.
+    #[inline]
+    pub fn read(&self, data: &Data<'_>, offset_blocks: u64) -> Io {
+        self.transfer(Direction::Read, data, offset_blocks)
+    }
+
+    /// Writes `data` at `offset_blocks`.
+    #[inline]
+    pub fn write(&self, data: &Data<'_>, offset_blocks: u64) -> Io {
+        self.transfer(Direction::Write, data, offset_blocks)
+    }
+
+    /// Compares `data` with what stands at `offset_blocks`; fails with
+    /// [`Status::Miscompare`](super::Status::Miscompare) where that differs.
+    pub fn compare(&self, data: &Data<'_>, offset_blocks: u64) -> Io {
+        self.transfer(Direction::Compare, data, offset_blocks)
+    }
+
+    /// Reads from `offset_blocks` into a buffer, all of it, and gives it back.
+    pub fn read_buf(&self, buffer: DmaBuf, offset_blocks: u64) -> BufIo {
+        self.transfer_buf(Direction::Read, buffer, offset_blocks)
+    }
+
+    /// Writes a buffer, all of it, at `offset_blocks`, and gives it back.
+    pub fn write_buf(&self, buffer: DmaBuf, offset_blocks: u64) -> BufIo {
+        self.transfer_buf(Direction::Write, buffer, offset_blocks)
+    }
+
+    /// Compares a buffer, all of it, with what stands at `offset_blocks`, and gives it back.
+    pub fn compare_buf(&self, buffer: DmaBuf, offset_blocks: u64) -> BufIo {
+        self.transfer_buf(Direction::Compare, buffer, offset_blocks)
+    }
+
+    /// Writes `write` at `offset_blocks` if `compare` stands there, as one step. Both are whole views
+    /// of one length: what a request brings, or buffers.
+    pub fn compare_and_write(
+        &self,
+        compare: &Data<'_>,
+        write: &Data<'_>,
+        offset_blocks: u64,
+    ) -> Io {
+        let Ok(count) = write.blocks(self.inner.block_size) else {
+            return Io::refused(Errno::EINVAL);
+        };
+        if compare.len() != write.len() || compare.request() != write.request() {
+            return Io::refused(Errno::EINVAL);
+        }
+        self.with_slot(write.request(), |slot| {
+            let mut part = None;
+            let (compare_span, write_span) = (compare.span(&mut part)?, write.span(&mut part)?);
+            if part.is_some() {
+                return Err(Errno::ENOTSUP);
+            }
+            if let (Some(compare), Some(write)) = (compare.shared(), write.shared()) {
+                compare.begin();
+                write.begin();
+                slot.keep(Keep::SharedPair(compare, write));
+            }
+            Ok(Op::CompareAndWrite {
+                compare: Iovs {
+                    iovs: compare_span.iovs,
+                    count: compare_span.iovcnt,
+                },
+                write: Iovs {
+                    iovs: write_span.iovs,
+                    count: write_span.iovcnt,
+                },
+                blocks: Blocks {
+                    offset: offset_blocks,
+                    count,
+                },
+            })
+        })
+    }
+
+    /// Writes zeroes. The bdev layer writes a buffer of them where the bdev cannot.
+    pub fn write_zeroes(&self, offset_blocks: u64, num_blocks: u64) -> Io {
+        self.plain(Op::WriteZeroes(Blocks {
+            offset: offset_blocks,
+            count: num_blocks,
+        }))
+    }
+
+    /// Says that the content of blocks is not needed any more.
+    pub fn unmap(&self, offset_blocks: u64, num_blocks: u64) -> Io {
+        self.plain(Op::Unmap(Blocks {
+            offset: offset_blocks,
+            count: num_blocks,
+        }))
+    }
+
+    /// Brings blocks from a volatile cache to the medium.
+    pub fn flush(&self, offset_blocks: u64, num_blocks: u64) -> Io {
+        self.plain(Op::Flush(Blocks {
+            offset: offset_blocks,
+            count: num_blocks,
+        }))
+    }
+
+    /// Copies blocks inside the bdev.
+    pub fn copy(
+        &self,
+        target_offset_blocks: u64,
+        source_offset_blocks: u64,
+        num_blocks: u64,
+    ) -> Io {
+        self.plain(Op::Copy {
+            target: Blocks {
+                offset: target_offset_blocks,
+                count: num_blocks,
+            },
+            source_offset: source_offset_blocks,
+        })
+    }
+
+    /// The first block at or behind `offset_blocks` that holds data.
+    pub fn seek_data(&self, offset_blocks: u64) -> SeekIo {
+        SeekIo(self.plain(Op::SeekData(offset_blocks)))
+    }
+
+    /// The first block at or behind `offset_blocks` that holds none.
+    pub fn seek_hole(&self, offset_blocks: u64) -> SeekIo {
+        SeekIo(self.plain(Op::SeekHole(offset_blocks)))
+    }
+
+    /// Resets the bdev. I/O in flight to it may be aborted.
+    pub fn reset(&self) -> Io {
+        self.plain(Op::Reset)
+    }
+
+    /// Asks the bdev to give up an I/O that was submitted through this channel. Fails where that is
+    /// over, or cannot be aborted.
+    pub fn abort(&self, target: &Io) -> Io {
+        self.abort_slot(target.slot())
+    }
+
+    /// As [`Channel::abort`].
+    pub fn abort_buf(&self, target: &BufIo) -> Io {
+        self.abort_slot(target.slot())
+    }
+
+    fn abort_slot(&self, slot: Option<NonNull<Slot>>) -> Io {
+        match slot {
+            Some(slot) => self.plain(Op::Abort(slot.as_ptr().cast())),
+            None => Io::refused(Errno::EALREADY),
+        }
+    }
+
+    /// Submits an operation without data.
+    #[inline]
+    fn plain(&self, op: Op) -> Io {
+        self.with_slot(None, |_| Ok(op))
+    }
+
+    #[inline]
+    fn transfer(&self, direction: Direction, data: &Data<'_>, offset_blocks: u64) -> Io {
+        let Ok(count) = data.blocks(self.inner.block_size) else {
+            return Io::refused(Errno::EINVAL);
+        };
+        let blocks = Blocks {
+            offset: offset_blocks,
+            count,
+        };
+        self.with_slot(data.request(), |slot| {
+            // SAFETY: the slot was just taken.
+            let part = unsafe { slot.part() };
+            let span = data.span(part)?;
+            if part.is_some() {
+                slot.load();
+            }
+            if let Some(shared) = data.shared() {
+                shared.begin();
+                slot.keep(Keep::Shared(shared));
+            }
+            let iovs = Iovs {
+                iovs: span.iovs,
+                count: span.iovcnt,
+            };
+            let extra = data.request().and_then(|io| extra_of(io, span.metadata));
+            Ok(match (direction, extra) {
+                (Direction::Read, None) => Op::Read(iovs, blocks),
+                (Direction::Read, Some(extra)) => Op::ReadExtra(iovs, blocks, extra),
+                (Direction::Write, None) => Op::Write(iovs, blocks),
+                (Direction::Write, Some(extra)) => Op::WriteExtra(iovs, blocks, extra),
+                (Direction::Compare, None) => Op::Compare(iovs, blocks, core::ptr::null_mut()),
+                (Direction::Compare, Some(extra)) if extra.memory_domain.is_null() => {
+                    Op::Compare(iovs, blocks, extra.metadata)
+                }
+                (Direction::Compare, Some(_)) => return Err(Errno::ENOTSUP),
+            })
+        })
+    }
+
+    fn transfer_buf(&self, direction: Direction, buffer: DmaBuf, offset_blocks: u64) -> BufIo {
+        let block_size = self.inner.block_size as usize;
+        let len = buffer.len();
+        if block_size == 0 || !len.is_multiple_of(block_size) {
+            return BufIo::refused(Errno::EINVAL, buffer);
+        }
+        let blocks = Blocks {
+            offset: offset_blocks,
+            count: (len / block_size) as u64,
+        };
+        let slot = match Slots::take(&self.inner, self.parent(None)) {
+            Ok(slot) => slot,
+            Err(errno) => return BufIo::refused(errno, buffer),
+        };
+        // SAFETY: just taken.
+        let this = unsafe { slot.as_ref() };
+        let iov = iovec {
+            iov_base: buffer.as_ptr().cast_mut().cast(),
+            iov_len: len,
+        };
+        this.keep(Keep::Buffer(buffer));
+        // SAFETY: the slot was just taken.
+        let part = unsafe { this.part() };
+        let PartIovs::Few(few, _) = part.insert(PartIovs::Few([iov; 2], 1)) else {
+            return BufIo::new(Io::refused(Errno::EINVAL));
+        };
+        let iovs = Iovs {
+            iovs: few.as_mut_ptr(),
+            count: 1,
+        };
+        let op = match direction {
+            Direction::Read => Op::Read(iovs, blocks),
+            Direction::Write => Op::Write(iovs, blocks),
+            Direction::Compare => Op::Compare(iovs, blocks, core::ptr::null_mut()),
+        };
+        // SAFETY: the slot keeps the buffer and the iovec; it is for this value alone.
+        unsafe {
+            Slot::issue(slot, &op);
+            BufIo::new(Io::new(slot))
+        }
+    }
+
+    /// Submits the operation that `prepare` makes.
+    #[inline]
+    fn with_slot(
+        &self,
+        request: Option<NonNull<ffi::spdk_bdev_io>>,
+        prepare: impl FnOnce(&Slot) -> Result<Op, Errno>,
+    ) -> Io {
+        let slot = match Slots::take(&self.inner, self.parent(request)) {
+            Ok(slot) => slot,
+            Err(errno) => return Io::refused(errno),
+        };
+        // SAFETY: just taken; `prepare` has put into the slot what keeps the operation's memory, or
+        // the parent does.
+        unsafe {
+            match prepare(slot.as_ref()) {
+                Ok(op) => Slot::issue(slot, &op),
+                Err(errno) => Slot::refuse(slot, errno),
+            }
+            Io::new(slot)
+        }
+    }
+
+    /// In whose name an I/O is submitted: the request whose data moves, or the task being polled.
+    #[inline]
+    fn parent(&self, request: Option<NonNull<ffi::spdk_bdev_io>>) -> Option<NonNull<Header>> {
+        match request {
+            // SAFETY: the request is borrowed by its data, so alive, and is one of ours.
+            Some(io) => Some(unsafe { task_of(io) }),
+            None => self.inner.runtime.executor().current(),
+        }
+    }
+}
+
+/// What goes with a request's data, where it is more than the data.
+#[inline]
+fn extra_of(io: NonNull<ffi::spdk_bdev_io>, metadata: *mut c_void) -> Option<Extra> {
+    // SAFETY: the request is borrowed by its data, so alive.
+    unsafe {
+        let params = &raw const (*io.as_ptr()).u.bdev;
+        let checked = (*params).dif_check_flags;
+        let default = (*(*io.as_ptr()).bdev).dif_check_flags;
+        if metadata.is_null() && (*params).memory_domain.is_null() && checked == default {
+            return None;
+        }
+        Some(Extra {
+            metadata,
+            memory_domain: (*params).memory_domain,
+            memory_domain_ctx: (*params).memory_domain_ctx,
+            dif_check_flags_exclude_mask: !checked,
+        })
+    }
+}
+
+impl fmt::Debug for Channel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Channel")
+            .field("desc", &self.inner.desc)
+            .finish_non_exhaustive()
+    }
+}

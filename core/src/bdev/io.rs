@@ -1,0 +1,155 @@
+//! An I/O in flight, as the one sees it who waits for it.
+
+use core::fmt;
+use core::future::Future;
+use core::mem;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Poll};
+
+use barespdk_alloc_dma::DmaBuf;
+
+use super::slot::{Keep, Slot};
+use super::status::IoError;
+use crate::errno::Errno;
+
+/// An I/O to a lower bdev. It was submitted when this was made; awaiting it gives the outcome.
+///
+/// It may be dropped at any time: the I/O goes on, its memory stays until it is over, and the request
+/// that it belongs to is completed only then. Several are in flight at once when they are made one
+/// after the other and then awaited; it costs least to await first the one that was made last, as
+/// the task is then polled once where they end in order.
+///
+/// Bound to its thread.
+#[must_use = "the outcome says whether the I/O was done"]
+pub struct Io {
+    slot: Option<NonNull<Slot>>,
+    /// Why there is no slot.
+    refused: Errno,
+}
+
+impl Io {
+    /// # Safety
+    /// The slot was taken and issued or refused, for this value alone.
+    pub(super) unsafe fn new(slot: NonNull<Slot>) -> Self {
+        Self {
+            slot: Some(slot),
+            refused: Errno::EALREADY,
+        }
+    }
+
+    pub(super) fn refused(errno: Errno) -> Self {
+        Self {
+            slot: None,
+            refused: errno,
+        }
+    }
+
+    pub(super) fn slot(&self) -> Option<NonNull<Slot>> {
+        self.slot
+    }
+
+    #[inline]
+    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<(Result<u64, IoError>, Keep)> {
+        let Some(slot) = self.slot else {
+            return Poll::Ready((Err(IoError::Submit(self.refused)), Keep::Nothing));
+        };
+        // SAFETY: the slot is ours until consumed or detached.
+        let Poll::Ready(outcome) = unsafe { slot.as_ref() }.poll(cx.waker()) else {
+            return Poll::Pending;
+        };
+        self.slot = None;
+        // SAFETY: it was ready, and is forgotten.
+        Poll::Ready((outcome, unsafe { Slot::consume(slot) }))
+    }
+}
+
+impl Future for Io {
+    /// Why the I/O was not done. Polled again after its end, it is `Submit(EALREADY)`.
+    type Output = Result<(), IoError>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.poll_outcome(cx)
+            .map(|(outcome, _)| outcome.map(|_| ()))
+    }
+}
+
+impl Drop for Io {
+    #[inline]
+    fn drop(&mut self) {
+        if let Some(slot) = self.slot.take() {
+            // SAFETY: the slot is ours, and is forgotten.
+            unsafe { Slot::detach(slot) };
+        }
+    }
+}
+
+impl fmt::Debug for Io {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(if self.slot.is_some() {
+            "Io(in flight)"
+        } else {
+            "Io(over)"
+        })
+    }
+}
+
+/// An I/O that has a buffer, and gives it back with the outcome. As [`Io`] in all other respects.
+#[must_use = "the outcome says whether the I/O was done"]
+#[derive(Debug)]
+pub struct BufIo {
+    io: Io,
+    /// The buffer, where the I/O was refused.
+    buffer: Option<DmaBuf>,
+}
+
+impl BufIo {
+    pub(super) fn new(io: Io) -> Self {
+        Self { io, buffer: None }
+    }
+
+    pub(super) fn refused(errno: Errno, buffer: DmaBuf) -> Self {
+        Self {
+            io: Io::refused(errno),
+            buffer: Some(buffer),
+        }
+    }
+
+    pub(super) fn slot(&self) -> Option<NonNull<Slot>> {
+        self.io.slot()
+    }
+}
+
+impl Future for BufIo {
+    /// The outcome, and the buffer. Polled again after its end, there is no buffer any more.
+    type Output = (Result<(), IoError>, Option<DmaBuf>);
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.io.poll_outcome(cx).map(|(outcome, keep)| {
+            let buffer = match keep {
+                Keep::Buffer(buffer) => Some(buffer),
+                Keep::Nothing | Keep::Shared(_) | Keep::SharedPair(..) => {
+                    mem::take(&mut self.buffer)
+                }
+            };
+            (outcome.map(|_| ()), buffer)
+        })
+    }
+}
+
+/// A seek: the offset in blocks that was found, or `None` where there is none up to the end.
+#[must_use = "a seek is for its result"]
+#[derive(Debug)]
+pub struct SeekIo(pub(super) Io);
+
+impl Future for SeekIo {
+    type Output = Result<Option<u64>, IoError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.0.poll_outcome(cx).map(|(outcome, _)| {
+            // SPDK says with the largest number that there is none.
+            outcome.map(|offset| (offset != u64::MAX).then_some(offset))
+        })
+    }
+}

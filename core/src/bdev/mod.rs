@@ -1,0 +1,25 @@
+//! Bdevs of others, to do I/O to.
+//!
+//! ```text
+//!  Desc (any thread) ──► Channel (one thread) ──► Io, BufIo, SeekIo (futures)
+//!                          └ Slots: what I/O in flight needs, whoever waits for it or not
+//! ```
+//!
+//! A [`Desc`] is an open bdev, a [`Channel`] a thread's way to it. [`Data`] is what an I/O moves:
+//! the data of a request, or a buffer.
+
+mod channel;
+pub(crate) mod data;
+mod desc;
+mod io;
+mod io_type;
+mod op;
+mod slot;
+pub(crate) mod status;
+
+pub use channel::Channel;
+pub use data::Data;
+pub use desc::{Access, Desc, Event};
+pub use io::{BufIo, Io, SeekIo};
+pub use io_type::IoType;
+pub use status::{IoError, Status};

@@ -1,0 +1,220 @@
+//! An operation on a lower bdev, as SPDK takes it.
+
+use core::ffi::{c_int, c_void};
+
+use barespdk_sys as ffi;
+use libc::iovec;
+
+use super::channel::ChannelInner;
+
+/// Iovecs, by pointer.
+#[derive(Clone, Copy)]
+pub(super) struct Iovs {
+    pub(super) iovs: *mut iovec,
+    pub(super) count: c_int,
+}
+
+/// A range of blocks.
+#[derive(Clone, Copy)]
+pub(super) struct Blocks {
+    pub(super) offset: u64,
+    pub(super) count: u64,
+}
+
+/// What goes with the data of a transfer, where there is more than data.
+#[derive(Clone, Copy)]
+pub(super) struct Extra {
+    pub(super) metadata: *mut c_void,
+    pub(super) memory_domain: *mut ffi::spdk_memory_domain,
+    pub(super) memory_domain_ctx: *mut c_void,
+    pub(super) dif_check_flags_exclude_mask: u32,
+}
+
+/// An operation on a lower bdev. All that it points to is kept by its slot.
+#[derive(Clone, Copy)]
+pub(super) enum Op {
+    /// The operation of a slot that waits for none.
+    Nothing,
+    Read(Iovs, Blocks),
+    ReadExtra(Iovs, Blocks, Extra),
+    Write(Iovs, Blocks),
+    WriteExtra(Iovs, Blocks, Extra),
+    Compare(Iovs, Blocks, *mut c_void),
+    CompareAndWrite {
+        compare: Iovs,
+        write: Iovs,
+        blocks: Blocks,
+    },
+    WriteZeroes(Blocks),
+    Unmap(Blocks),
+    Flush(Blocks),
+    Copy {
+        target: Blocks,
+        source_offset: u64,
+    },
+    SeekData(u64),
+    SeekHole(u64),
+    Reset,
+    /// Aborts the I/O whose callback argument this is.
+    Abort(*mut c_void),
+}
+
+impl Extra {
+    fn opts(&self) -> ffi::spdk_bdev_ext_io_opts {
+        ffi::spdk_bdev_ext_io_opts {
+            size: size_of::<ffi::spdk_bdev_ext_io_opts>(),
+            memory_domain: self.memory_domain,
+            memory_domain_ctx: self.memory_domain_ctx,
+            metadata: self.metadata,
+            accel_sequence: core::ptr::null_mut(),
+            dif_check_flags_exclude_mask: self.dif_check_flags_exclude_mask,
+            nvme_cdw12: ffi::spdk_bdev_nvme_cdw12 { raw: 0 },
+            nvme_cdw13: ffi::spdk_bdev_nvme_cdw13 { raw: 0 },
+        }
+    }
+}
+
+impl Op {
+    /// Gives the operation to SPDK: 0, or a negative error number where SPDK did not take it.
+    ///
+    /// # Safety
+    /// What the operation points to stays until `callback` was called; `argument` is what that
+    /// expects. On the channel's thread.
+    #[inline]
+    pub(super) unsafe fn submit(
+        &self,
+        channel: &ChannelInner,
+        callback: ffi::spdk_bdev_io_completion_cb,
+        argument: *mut c_void,
+    ) -> c_int {
+        let (desc, ch) = (channel.desc(), channel.raw());
+        // SAFETY: the channel keeps the descriptor open and belongs to it; the rest is the caller's
+        // word. SPDK copies the options.
+        unsafe {
+            match *self {
+                Op::Nothing => -libc::EINVAL,
+                Op::Read(Iovs { iovs, count }, blocks) => ffi::spdk_bdev_readv_blocks(
+                    desc,
+                    ch,
+                    iovs,
+                    count,
+                    blocks.offset,
+                    blocks.count,
+                    callback,
+                    argument,
+                ),
+                Op::ReadExtra(Iovs { iovs, count }, blocks, extra) => {
+                    let mut opts = extra.opts();
+                    ffi::spdk_bdev_readv_blocks_ext(
+                        desc,
+                        ch,
+                        iovs,
+                        count,
+                        blocks.offset,
+                        blocks.count,
+                        callback,
+                        argument,
+                        &mut opts,
+                    )
+                }
+                Op::Write(Iovs { iovs, count }, blocks) => ffi::spdk_bdev_writev_blocks(
+                    desc,
+                    ch,
+                    iovs,
+                    count,
+                    blocks.offset,
+                    blocks.count,
+                    callback,
+                    argument,
+                ),
+                Op::WriteExtra(Iovs { iovs, count }, blocks, extra) => {
+                    let mut opts = extra.opts();
+                    ffi::spdk_bdev_writev_blocks_ext(
+                        desc,
+                        ch,
+                        iovs,
+                        count,
+                        blocks.offset,
+                        blocks.count,
+                        callback,
+                        argument,
+                        &mut opts,
+                    )
+                }
+                Op::Compare(Iovs { iovs, count }, blocks, metadata) => {
+                    ffi::spdk_bdev_comparev_blocks_with_md(
+                        desc,
+                        ch,
+                        iovs,
+                        count,
+                        metadata,
+                        blocks.offset,
+                        blocks.count,
+                        callback,
+                        argument,
+                    )
+                }
+                Op::CompareAndWrite {
+                    compare,
+                    write,
+                    blocks,
+                } => ffi::spdk_bdev_comparev_and_writev_blocks(
+                    desc,
+                    ch,
+                    compare.iovs,
+                    compare.count,
+                    write.iovs,
+                    write.count,
+                    blocks.offset,
+                    blocks.count,
+                    callback,
+                    argument,
+                ),
+                Op::WriteZeroes(blocks) => ffi::spdk_bdev_write_zeroes_blocks(
+                    desc,
+                    ch,
+                    blocks.offset,
+                    blocks.count,
+                    callback,
+                    argument,
+                ),
+                Op::Unmap(blocks) => ffi::spdk_bdev_unmap_blocks(
+                    desc,
+                    ch,
+                    blocks.offset,
+                    blocks.count,
+                    callback,
+                    argument,
+                ),
+                Op::Flush(blocks) => ffi::spdk_bdev_flush_blocks(
+                    desc,
+                    ch,
+                    blocks.offset,
+                    blocks.count,
+                    callback,
+                    argument,
+                ),
+                Op::Copy {
+                    target,
+                    source_offset,
+                } => ffi::spdk_bdev_copy_blocks(
+                    desc,
+                    ch,
+                    target.offset,
+                    source_offset,
+                    target.count,
+                    callback,
+                    argument,
+                ),
+                Op::SeekData(offset) => {
+                    ffi::spdk_bdev_seek_data(desc, ch, offset, callback, argument)
+                }
+                Op::SeekHole(offset) => {
+                    ffi::spdk_bdev_seek_hole(desc, ch, offset, callback, argument)
+                }
+                Op::Reset => ffi::spdk_bdev_reset(desc, ch, callback, argument),
+                Op::Abort(target) => ffi::spdk_bdev_abort(desc, ch, target, callback, argument),
+            }
+        }
+    }
+}

@@ -1,0 +1,454 @@
+//! A slot: what an I/O to a lower bdev needs from submission to completion.
+//!
+//! C points to the slot, and through it to the buffers, until the completion callback has run.
+//! So slots belong to the channel, not to the future that waits for the I/O: that may be dropped
+//! or forgotten at any time. A slot keeps alive:
+//! - its channel, which owns the slots, and with it the descriptor and the runtime,
+//! - the task in whose name the I/O was submitted (its `parent`), hence the request whose data moves,
+//! - the buffers.
+//!
+//! ```text
+//!  Free ──(1) take──► Taken ──(2) issue──► InFlight ──(3) complete──► Done ──(4) consume──► Free
+//!                      │ ▲  ENOMEM            ▲            ▲             (or at once, where
+//!                      ▼ │                    │            │              nobody waits)
+//!                     Waiting ──(5) retry─────┘            │
+//!                      └────── error, or nobody waits ─────┘
+//! ```
+//!
+//! 1. [`Slots::take`], 2. [`Slot::issue`], 3. `complete`, called by SPDK, 4. [`Slot::consume`] or
+//! [`Slot::detach`], by the [`Io`](super::Io), 5. `retry`, called by SPDK when there is memory again.
+
+use alloc::rc::Rc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell, UnsafeCell};
+use core::ffi::{c_int, c_void};
+use core::ptr::{self, NonNull};
+use core::task::{Poll, Waker};
+
+use barespdk_alloc_dma::DmaBuf;
+use barespdk_sys as ffi;
+
+use super::channel::ChannelInner;
+use super::data::{PartIovs, SharedBuf};
+use super::op::Op;
+use super::status::{IoError, Status};
+use crate::errno::Errno;
+use crate::executor::task::{self, Header};
+use crate::executor::waker;
+
+/// How many slots a channel adds when it runs out.
+const CHUNK: usize = 64;
+
+/// How often an I/O is tried again at once, where SPDK says that it lacks memory and also that
+/// there is no need to wait for it.
+const RETRIES_AT_ONCE: u32 = 3;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Free,
+    Taken,
+    Waiting,
+    InFlight,
+    Done,
+}
+
+/// Who is told when the I/O is done.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Listener {
+    /// Nobody yet: the future was not polled, or sits behind others that are.
+    Nobody,
+    /// The parent, which is polled at once, in place.
+    Parent,
+    /// The waker.
+    Waker,
+}
+
+/// What the memory under an I/O is kept by.
+pub(super) enum Keep {
+    Nothing,
+    Buffer(DmaBuf),
+    Shared(Rc<SharedBuf>),
+    SharedPair(Rc<SharedBuf>, Rc<SharedBuf>),
+}
+
+/// See the module's documentation.
+#[repr(C, align(64))]
+pub(super) struct Slot {
+    /// The channel that owns the slot.
+    channel: NonNull<ChannelInner>,
+    parent: Cell<Option<NonNull<Header>>>,
+    next_free: Cell<Option<NonNull<Slot>>>,
+    outcome: Cell<Result<u64, IoError>>,
+    phase: Cell<Phase>,
+    listener: Cell<Listener>,
+    /// Whether an [`Io`](super::Io) waits for the outcome.
+    attached: Cell<bool>,
+    /// Whether any of the fields below holds something to drop.
+    laden: Cell<bool>,
+    keep: Cell<Keep>,
+    waker: Cell<Option<Waker>>,
+    part: UnsafeCell<Option<PartIovs>>,
+    op: Cell<Op>,
+    wait: UnsafeCell<ffi::spdk_bdev_io_wait_entry>,
+}
+
+/// The slots of one channel: a list, last in, first out, so that the slots in use stay in the cache.
+pub(super) struct Slots {
+    free: Cell<Option<NonNull<Slot>>>,
+    chunks: RefCell<Vec<Vec<Slot>>>,
+}
+
+impl Slots {
+    pub(super) const fn new() -> Self {
+        Self {
+            free: Cell::new(None),
+            chunks: RefCell::new(Vec::new()),
+        }
+    }
+
+    /// Transition 1. The slot counts as a reference to the channel; `parent` is held.
+    #[inline]
+    pub(super) fn take(
+        channel: &Rc<ChannelInner>,
+        parent: Option<NonNull<Header>>,
+    ) -> Result<NonNull<Slot>, Errno> {
+        let slots = channel.slots();
+        let slot = match slots.free.get() {
+            Some(slot) => slot,
+            None => slots.grow(channel)?,
+        };
+        // SAFETY: a slot lives as long as its channel.
+        let this = unsafe { slot.as_ref() };
+        slots.free.set(this.next_free.get());
+        this.parent.set(parent);
+        this.phase.set(Phase::Taken);
+        this.listener.set(Listener::Nobody);
+        this.attached.set(true);
+        if let Some(parent) = parent {
+            // SAFETY: the task that is being polled, or whose request is borrowed, is alive.
+            unsafe { parent.as_ref() }.hold();
+        }
+        // SAFETY: the pointer is that of the `Rc`, which is borrowed, so counts at least one.
+        unsafe { Rc::increment_strong_count(this.channel.as_ptr()) };
+        Ok(slot)
+    }
+
+    #[cold]
+    fn grow(&self, channel: &Rc<ChannelInner>) -> Result<NonNull<Slot>, Errno> {
+        let owner = NonNull::new(Rc::as_ptr(channel).cast_mut()).ok_or(Errno::ENOMEM)?;
+        let mut chunks = self.chunks.borrow_mut();
+        let mut chunk = Vec::new();
+        chunk.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
+        chunks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
+        chunk.resize_with(CHUNK, || Slot::new(owner));
+        // The slots stay where they are when the chunk moves into the list: a `Vec` has its
+        // content elsewhere, and this one never grows.
+        for slot in &mut chunk {
+            slot.next_free.set(self.free.get());
+            self.free.set(Some(NonNull::from(slot)));
+        }
+        chunks.push(chunk);
+        self.free.get().ok_or(Errno::ENOMEM)
+    }
+}
+
+impl Slot {
+    fn new(channel: NonNull<ChannelInner>) -> Self {
+        Self {
+            channel,
+            parent: Cell::new(None),
+            next_free: Cell::new(None),
+            outcome: Cell::new(Ok(0)),
+            phase: Cell::new(Phase::Free),
+            listener: Cell::new(Listener::Nobody),
+            attached: Cell::new(false),
+            laden: Cell::new(false),
+            keep: Cell::new(Keep::Nothing),
+            waker: Cell::new(None),
+            part: UnsafeCell::new(None),
+            op: Cell::new(Op::Nothing),
+            wait: UnsafeCell::new(ffi::spdk_bdev_io_wait_entry {
+                bdev: ptr::null_mut(),
+                cb_fn: None,
+                cb_arg: ptr::null_mut(),
+                dep_unblock: false,
+                pad: [0; 7],
+                link: ffi::spdk_bdev_io_wait_entry__link {
+                    tqe_next: ptr::null_mut(),
+                    tqe_prev: ptr::null_mut(),
+                },
+            }),
+        }
+    }
+
+    /// Keeps what owns the memory under the I/O.
+    pub(super) fn keep(&self, keep: Keep) {
+        self.laden.set(true);
+        self.keep.set(keep);
+    }
+
+    /// The place for iovecs that are built for this I/O.
+    ///
+    /// # Safety
+    /// The slot was taken and not issued, and no other reference from here is alive.
+    #[allow(clippy::mut_from_ref)]
+    pub(super) unsafe fn part(&self) -> &mut Option<PartIovs> {
+        // SAFETY: C does not know the slot yet; the caller's word.
+        unsafe { &mut *self.part.get() }
+    }
+
+    /// Says that [`Slot::part`] was used.
+    pub(super) fn load(&self) {
+        self.laden.set(true);
+    }
+
+    /// Transition 2.
+    ///
+    /// # Safety
+    /// The slot was taken; what the operation points to is kept by the slot or its parent.
+    #[inline]
+    pub(super) unsafe fn issue(slot: NonNull<Slot>, op: &Op) {
+        // SAFETY: a taken slot is alive.
+        let this = unsafe { slot.as_ref() };
+        this.phase.set(Phase::InFlight);
+        // SAFETY: a taken slot keeps its channel; the rest is the caller's word.
+        let rc = unsafe { op.submit(this.channel.as_ref(), callback(op), slot.as_ptr().cast()) };
+        if rc != 0 {
+            // SAFETY: SPDK has not taken the I/O, so the slot is ours.
+            unsafe { Self::not_taken(slot, op, rc) };
+        }
+    }
+
+    /// Ends an I/O that was not given to SPDK.
+    ///
+    /// # Safety
+    /// The slot was taken and not issued.
+    pub(super) unsafe fn refuse(slot: NonNull<Slot>, errno: Errno) {
+        // SAFETY: not issued, so C does not know it.
+        unsafe { settle(slot, Err(IoError::Submit(errno))) };
+    }
+
+    #[cold]
+    unsafe fn not_taken(slot: NonNull<Slot>, op: &Op, mut rc: c_int) {
+        // SAFETY: alive, by the caller's word.
+        let this = unsafe { slot.as_ref() };
+        // SAFETY: a taken slot keeps its channel.
+        let channel = unsafe { this.channel.as_ref() };
+        for _ in 0..RETRIES_AT_ONCE {
+            if rc != -libc::ENOMEM {
+                break;
+            }
+            this.op.set(*op);
+            this.phase.set(Phase::Waiting);
+            // SAFETY: the entry is in no queue, as the I/O is in nobody's hands; it stays at its
+            // place until `retry`, as a slot that waits is not freed.
+            let queued = unsafe {
+                let entry = this.wait.get();
+                (*entry).bdev = channel.bdev();
+                (*entry).cb_fn = Some(retry);
+                (*entry).cb_arg = slot.as_ptr().cast();
+                ffi::spdk_bdev_queue_io_wait(channel.bdev(), channel.raw(), entry)
+            };
+            if queued == 0 {
+                return;
+            }
+            // There is memory after all.
+            this.phase.set(Phase::InFlight);
+            // SAFETY: as in `issue`.
+            rc = unsafe { op.submit(channel, callback(op), slot.as_ptr().cast()) };
+            if rc == 0 {
+                return;
+            }
+        }
+        // SAFETY: SPDK has not taken the I/O.
+        unsafe { settle(slot, Err(IoError::Submit(Errno::new(rc)))) };
+    }
+
+    /// Asks for the outcome; where there is none yet, notes who is to be told.
+    pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<u64, IoError>> {
+        if self.phase.get() == Phase::Done {
+            return Poll::Ready(self.outcome.get());
+        }
+        // The parent is kept by the slot, so it can be polled without a waker of its own.
+        if self.parent.get().is_some() && waker::task_of(waker) == self.parent.get() {
+            self.listener.set(Listener::Parent);
+        } else {
+            self.laden.set(true);
+            self.listener.set(Listener::Waker);
+            let old = self.waker.take();
+            let same = old.as_ref().is_some_and(|old| old.will_wake(waker));
+            self.waker.set(if same { old } else { Some(waker.clone()) });
+        }
+        Poll::Pending
+    }
+
+    /// Transition 4, of one who has the outcome. Gives the buffer back.
+    ///
+    /// # Safety
+    /// `poll` was ready; called once, and the slot not touched after.
+    #[inline]
+    pub(super) unsafe fn consume(slot: NonNull<Slot>) -> Keep {
+        // SAFETY: a slot that is attached is alive.
+        let this = unsafe { slot.as_ref() };
+        let keep = if this.laden.get() {
+            this.keep.replace(Keep::Nothing)
+        } else {
+            Keep::Nothing
+        };
+        // SAFETY: done, so C does not know the slot any more, and the caller gives it up.
+        unsafe { free(slot) };
+        keep
+    }
+
+    /// Nobody waits for the outcome any more.
+    ///
+    /// # Safety
+    /// Called once, by the one who waited, who does not touch the slot after.
+    pub(super) unsafe fn detach(slot: NonNull<Slot>) {
+        // SAFETY: a slot that is attached is alive.
+        let this = unsafe { slot.as_ref() };
+        if this.phase.get() == Phase::Done {
+            // SAFETY: done, so C does not know the slot any more, and the caller gives it up.
+            unsafe { free(slot) };
+        } else {
+            this.attached.set(false);
+            this.listener.set(Listener::Nobody);
+            drop(this.waker.take());
+        }
+    }
+}
+
+#[inline]
+fn callback(op: &Op) -> ffi::spdk_bdev_io_completion_cb {
+    if matches!(op, Op::SeekData(_) | Op::SeekHole(_)) {
+        Some(complete_seek)
+    } else {
+        Some(complete)
+    }
+}
+
+/// Transition 3: SPDK calls this once for each I/O that it took.
+unsafe extern "C" fn complete(io: *mut ffi::spdk_bdev_io, success: bool, slot: *mut c_void) {
+    // SAFETY: SPDK hands over a complete I/O, and gets it back here, once; with it comes the slot
+    // that it was submitted with.
+    unsafe {
+        let outcome = if success {
+            Ok(0)
+        } else {
+            Err(IoError::Failed(Status::of(NonNull::new_unchecked(io))))
+        };
+        ffi::spdk_bdev_free_io(io);
+        settle(NonNull::new_unchecked(slot.cast()), outcome);
+    }
+}
+
+/// As `complete`, for an I/O whose result is an offset.
+unsafe extern "C" fn complete_seek(io: *mut ffi::spdk_bdev_io, success: bool, slot: *mut c_void) {
+    // SAFETY: as in `complete`.
+    unsafe {
+        let outcome = if success {
+            Ok(ffi::spdk_bdev_io_get_seek_offset(io))
+        } else {
+            Err(IoError::Failed(Status::of(NonNull::new_unchecked(io))))
+        };
+        ffi::spdk_bdev_free_io(io);
+        settle(NonNull::new_unchecked(slot.cast()), outcome);
+    }
+}
+
+/// Transition 5: SPDK calls this when there is memory again.
+unsafe extern "C" fn retry(slot: *mut c_void) {
+    // SAFETY: the slot that was queued; it waits, so it is alive.
+    unsafe {
+        let slot = NonNull::new_unchecked(slot.cast::<Slot>());
+        if slot.as_ref().attached.get() {
+            let op = slot.as_ref().op.get();
+            Slot::issue(slot, &op);
+        } else {
+            // Nobody wants it any more, and it never began.
+            settle(slot, Err(IoError::Failed(Status::Aborted)));
+        }
+    }
+}
+
+/// The I/O is over: tells who waits, and lets go of the parent.
+///
+/// # Safety
+/// C does not know the slot any more.
+#[inline]
+unsafe fn settle(slot: NonNull<Slot>, outcome: Result<u64, IoError>) {
+    // SAFETY: a slot that was not settled is alive.
+    let this = unsafe { slot.as_ref() };
+    let parent = this.parent.get();
+    let listener = this.listener.get();
+    if this.laden.get() {
+        this.release_memory();
+    }
+    this.outcome.set(outcome);
+    this.phase.set(Phase::Done);
+    if this.attached.get() {
+        match listener {
+            Listener::Parent => {
+                if let Some(parent) = parent {
+                    // SAFETY: the parent is held until below, and this is its thread. It may consume
+                    // the slot, which is not touched any more.
+                    unsafe { task::resume(parent) };
+                }
+            }
+            Listener::Waker => {
+                if let Some(waker) = this.waker.take() {
+                    waker.wake();
+                }
+            }
+            Listener::Nobody => {}
+        }
+    } else {
+        // SAFETY: nobody else has the slot.
+        unsafe { free(slot) };
+    }
+    if let Some(parent) = parent {
+        // SAFETY: held by `take`, once, on this thread.
+        unsafe { Header::unhold(parent) };
+    }
+}
+
+impl Slot {
+    /// C has let go of the memory: it may be looked at again.
+    #[cold]
+    fn release_memory(&self) {
+        match self.keep.replace(Keep::Nothing) {
+            Keep::Nothing => {}
+            // A buffer is handed back by `consume`.
+            Keep::Buffer(buffer) => self.keep.set(Keep::Buffer(buffer)),
+            Keep::Shared(shared) => shared.end(),
+            Keep::SharedPair(first, second) => {
+                first.end();
+                second.end();
+            }
+        }
+        // SAFETY: C does not know the slot any more, and nobody else borrows this.
+        unsafe { *self.part.get() = None };
+    }
+}
+
+/// Gives the slot back to its channel, and the channel its reference.
+///
+/// # Safety
+/// Nobody uses the slot after.
+#[inline]
+unsafe fn free(slot: NonNull<Slot>) {
+    // SAFETY: alive until the channel's reference goes, at the end.
+    let this = unsafe { slot.as_ref() };
+    if this.laden.replace(false) {
+        drop(this.keep.replace(Keep::Nothing));
+        drop(this.waker.take());
+    }
+    this.phase.set(Phase::Free);
+    let channel = this.channel;
+    // SAFETY: the slot keeps the channel until the next statement.
+    let slots = unsafe { channel.as_ref() }.slots();
+    this.next_free.set(slots.free.get());
+    slots.free.set(Some(slot));
+    // SAFETY: the reference that `take` added. It may be the last, and then the slots go too.
+    unsafe { Rc::decrement_strong_count(channel.as_ptr()) };
+}

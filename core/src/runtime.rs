@@ -1,0 +1,342 @@
+//! The executor of each SPDK thread, and what keeps it running.
+//!
+//! The per-thread executor is the context of an SPDK io_channel: SPDK allocates it when a thread
+//! first needs one, counts its users, and frees it when the last is gone; there is no registry, no
+//! lock and no map of ours. One poller per thread ticks it.
+
+use core::cell::Cell;
+use core::ffi::{c_int, c_void};
+use core::future::Future;
+use core::marker::PhantomData;
+use core::pin::Pin;
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU32, Ordering};
+use core::task::{Context, Poll};
+use core::time::Duration;
+
+use barespdk_sys as ffi;
+
+use crate::errno::Errno;
+use crate::executor::pool::PoolFull;
+use crate::executor::timers::TimerId;
+use crate::executor::{Executor, TaskPool, TimersFull};
+
+/// The io_device whose channels are the executors: SPDK knows devices by address.
+static DEVICE: u8 = 0;
+
+/// How many [`Registration`]s there are.
+static REGISTRATIONS: AtomicU32 = AtomicU32::new(0);
+
+fn device() -> *mut c_void {
+    ptr::from_ref(&DEVICE).cast_mut().cast()
+}
+
+/// Keeps the runtime known to SPDK. Whoever brings tasks to SPDK's threads holds one: a bdev module
+/// from `module_init` to `module_fini`, an application while it runs.
+///
+/// Made and dropped on the app thread.
+pub(crate) struct Registration {
+    _app_thread_only: PhantomData<*const ()>,
+}
+
+impl Registration {
+    /// Registers the runtime, unless somebody has. On the app thread, or before SPDK has threads.
+    pub(crate) fn new() -> Self {
+        if REGISTRATIONS.fetch_add(1, Ordering::Relaxed) == 0 {
+            // SAFETY: the device is a static; the callbacks keep the contract of channels with a
+            // context of the size given; the name is copied.
+            unsafe {
+                ffi::spdk_io_device_register(
+                    device(),
+                    Some(create_runtime),
+                    Some(destroy_runtime),
+                    size_of::<Runtime>() as u32,
+                    c"barespdk".as_ptr(),
+                );
+            }
+        }
+        Self {
+            _app_thread_only: PhantomData,
+        }
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        if REGISTRATIONS.fetch_sub(1, Ordering::Relaxed) == 1 {
+            // SAFETY: registered by `new`. Channels that still exist keep the device in SPDK until
+            // they are put.
+            unsafe { ffi::spdk_io_device_unregister(device(), None) };
+        }
+    }
+}
+
+/// What a thread has: the context of its channel.
+pub(crate) struct Runtime {
+    executor: Executor,
+    poller: Cell<*mut ffi::spdk_poller>,
+}
+
+// SPDK allocates a context at 16 bytes, behind the 96 of its own header.
+const _: () = assert!(align_of::<Runtime>() <= 16);
+
+fn thread_id() -> usize {
+    // SAFETY: callable from any thread; null outside of SPDK's.
+    unsafe { ffi::spdk_get_thread() }.addr()
+}
+
+unsafe extern "C" fn create_runtime(_device: *mut c_void, context: *mut c_void) -> c_int {
+    let runtime = context.cast::<Runtime>();
+    // SAFETY: SPDK hands over a context of the size that was registered, sufficiently aligned, and
+    // leaves it at its place until `destroy_runtime`.
+    unsafe {
+        runtime.write(Runtime {
+            executor: Executor::new(thread_id),
+            poller: Cell::new(ptr::null_mut()),
+        });
+        let poller =
+            ffi::spdk_poller_register_named(Some(tick), context, 0, c"barespdk_executor".as_ptr());
+        if poller.is_null() {
+            runtime.drop_in_place();
+            return -libc::ENOMEM;
+        }
+        (*runtime).poller.set(poller);
+    }
+    0
+}
+
+unsafe extern "C" fn destroy_runtime(_device: *mut c_void, context: *mut c_void) {
+    let runtime = context.cast::<Runtime>();
+    // SAFETY: made by `create_runtime`, on this thread. No task is left: each keeps a `RuntimeRef`,
+    // or belongs to something that does, so that SPDK would not have come here.
+    unsafe {
+        let mut poller = (*runtime).poller.get();
+        ffi::spdk_poller_unregister(&mut poller);
+        runtime.drop_in_place();
+    }
+}
+
+unsafe extern "C" fn tick(context: *mut c_void) -> c_int {
+    // SAFETY: the poller is unregistered before the context goes.
+    let executor = unsafe { &(*context.cast::<Runtime>()).executor };
+    if executor.is_idle() && executor.timers().is_empty() {
+        return ffi::SPDK_POLLER_IDLE as c_int;
+    }
+    // SAFETY: reads the clock.
+    let now_ticks = unsafe { ffi::spdk_get_ticks() };
+    let busy = executor.tick(now_ticks);
+    (if busy {
+        ffi::SPDK_POLLER_BUSY
+    } else {
+        ffi::SPDK_POLLER_IDLE
+    }) as c_int
+}
+
+/// A counted reference to the runtime of the current SPDK thread, which it keeps. Bound to it.
+pub(crate) struct RuntimeRef {
+    runtime: NonNull<Runtime>,
+}
+
+impl RuntimeRef {
+    /// The runtime of the thread that calls, made where there was none.
+    ///
+    /// # Errors
+    /// - `EPERM` outside of SPDK's threads,
+    /// - `ENODEV` where no [`Registration`] is held,
+    /// - `ENOMEM`, or where the thread has exited.
+    pub(crate) fn current() -> Result<Self, Errno> {
+        // SAFETY: callable from any thread.
+        if unsafe { ffi::spdk_get_thread() }.is_null() {
+            return Err(Errno::EPERM);
+        }
+        if REGISTRATIONS.load(Ordering::Relaxed) == 0 {
+            return Err(Errno::ENODEV);
+        }
+        // SAFETY: on an SPDK thread; a device that SPDK does not know yields null.
+        let channel = unsafe { ffi::spdk_get_io_channel(device()) };
+        if channel.is_null() {
+            return Err(Errno::ENOMEM);
+        }
+        // SAFETY: a channel of our device, with a `Runtime` as its context.
+        let context = unsafe { ffi::spdk_io_channel_get_ctx(channel) };
+        NonNull::new(context.cast())
+            .map(|runtime| Self { runtime })
+            .ok_or(Errno::ENOMEM)
+    }
+
+    pub(crate) fn executor(&self) -> &Executor {
+        // SAFETY: the reference keeps the channel, and so its context.
+        unsafe { &self.runtime.as_ref().executor }
+    }
+}
+
+impl Clone for RuntimeRef {
+    fn clone(&self) -> Self {
+        // SAFETY: our reference keeps the channel; `RuntimeRef` is not `Send`, so this is its
+        // thread.
+        unsafe {
+            ffi::spdk_io_channel_ref(ffi::spdk_io_channel_from_ctx(self.runtime.as_ptr().cast()));
+        }
+        Self {
+            runtime: self.runtime,
+        }
+    }
+}
+
+impl Drop for RuntimeRef {
+    fn drop(&mut self) {
+        // SAFETY: gives up the reference that this value owned, on its thread. SPDK destroys the
+        // channel later, by a message, so an executor never goes while it polls.
+        unsafe {
+            ffi::spdk_put_io_channel(ffi::spdk_io_channel_from_ctx(self.runtime.as_ptr().cast()));
+        }
+    }
+}
+
+/// Runs a future on the current SPDK thread until it ends, or the thread is asked to exit.
+///
+/// The future is boxed; it is first polled by the thread's next tick. For memory that is set aside
+/// beforehand see [`spawn_in`].
+///
+/// # Errors
+/// `EPERM` outside of SPDK's threads, `ENODEV` where neither an application nor a bdev module of
+/// this crate runs, `ENOMEM`.
+pub fn spawn_local<F: Future<Output = ()> + 'static>(future: F) -> Result<(), Errno> {
+    let runtime = RuntimeRef::current()?;
+    let keep = runtime.clone();
+    // SAFETY: the task owns a reference to the runtime, so the executor stays until the future is
+    // dropped; the destruction of a channel comes by a message, hence after the release that
+    // follows.
+    unsafe {
+        runtime.executor().spawn_boxed(Kept {
+            future,
+            _runtime: keep,
+        })
+    };
+    Ok(())
+}
+
+/// Why a future could not be spawned into a [`TaskPool`]. Gives it back.
+#[derive(Debug)]
+pub enum SpawnError<F> {
+    /// All tasks of the pool are in use.
+    Full(PoolFull<F>),
+    /// The thread cannot run tasks: see [`spawn_local`].
+    Thread(Errno, F),
+}
+
+/// Like [`spawn_local`], in memory of a [`TaskPool`].
+///
+/// # Errors
+/// See [`SpawnError`].
+pub fn spawn_in<F, const SIZE: usize, const N: usize>(
+    pool: &'static TaskPool<SIZE, N>,
+    future: F,
+) -> Result<(), SpawnError<F>>
+where
+    F: Future<Output = ()> + 'static,
+{
+    let runtime = match RuntimeRef::current() {
+        Ok(runtime) => runtime,
+        Err(errno) => return Err(SpawnError::Thread(errno, future)),
+    };
+    let keep = runtime.clone();
+    // SAFETY: as in `spawn_local`.
+    unsafe {
+        pool.spawn_on(
+            runtime.executor(),
+            Kept {
+                future,
+                _runtime: keep,
+            },
+        )
+    }
+    .map_err(|PoolFull(kept)| SpawnError::Full(PoolFull(kept.future)))
+}
+
+/// Drops all spawned tasks of the current thread; what they hold in flight drains.
+pub(crate) fn cancel_current_thread() {
+    if let Ok(runtime) = RuntimeRef::current() {
+        runtime.executor().cancel_spawned();
+    }
+}
+
+/// A future, and the runtime that it runs on.
+struct Kept<F> {
+    // Dropped first: the future may need the runtime until its end.
+    future: F,
+    _runtime: RuntimeRef,
+}
+
+impl<F: Future> Future for Kept<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        // SAFETY: structural pinning of the one field that is not `Unpin` of its own; `Kept` has no
+        // `Drop`, and never moves the future out while pinned.
+        unsafe { self.map_unchecked_mut(|kept| &mut kept.future) }.poll(cx)
+    }
+}
+
+/// Ends after a time. See [`sleep`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct Sleep {
+    runtime: Result<RuntimeRef, Errno>,
+    deadline_ticks: u64,
+    timer: Option<TimerId>,
+}
+
+/// Why a [`Sleep`] could not begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SleepError {
+    /// The thread has as many timers as it can.
+    TimersFull(TimersFull),
+    /// The thread cannot run tasks: see [`spawn_local`].
+    Thread(Errno),
+}
+
+/// A future that ends `duration` from now, by the clock of `spdk_get_ticks`, to the precision of a
+/// reactor's iteration. Of the current thread.
+pub fn sleep(duration: Duration) -> Sleep {
+    // SAFETY: both read the clock.
+    let (now, hz) = unsafe { (ffi::spdk_get_ticks(), ffi::spdk_get_ticks_hz()) };
+    let ticks = duration.as_nanos().saturating_mul(u128::from(hz)) / 1_000_000_000;
+    Sleep {
+        runtime: RuntimeRef::current(),
+        deadline_ticks: now.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)),
+        timer: None,
+    }
+}
+
+impl Future for Sleep {
+    type Output = Result<(), SleepError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: reads the clock.
+        let now_ticks = unsafe { ffi::spdk_get_ticks() };
+        if now_ticks >= self.deadline_ticks {
+            return Poll::Ready(Ok(()));
+        }
+        let this = &mut *self;
+        let timers = match &this.runtime {
+            Ok(runtime) => runtime.executor().timers(),
+            Err(errno) => return Poll::Ready(Err(SleepError::Thread(*errno))),
+        };
+        match this.timer {
+            Some(timer) => timers.set_waker(timer, cx.waker()),
+            None => match timers.insert(this.deadline_ticks, cx.waker().clone()) {
+                Ok(timer) => this.timer = Some(timer),
+                Err(full) => return Poll::Ready(Err(SleepError::TimersFull(full))),
+            },
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        if let (Ok(runtime), Some(timer)) = (&self.runtime, self.timer) {
+            runtime.executor().timers().remove(timer);
+        }
+    }
+}
