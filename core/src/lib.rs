@@ -5,6 +5,7 @@ extern crate alloc;
 #[cfg(any(test, loom))]
 extern crate std;
 
+pub mod app;
 pub mod bdev;
 pub mod cpuset;
 pub mod errno;
@@ -16,6 +17,7 @@ pub mod log;
 pub mod message;
 pub mod mutex;
 pub mod poller;
+pub mod rpc;
 pub mod runtime;
 pub mod thread;
 pub mod uuid;
