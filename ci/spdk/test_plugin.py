@@ -1,0 +1,76 @@
+"""The plugin of spdk-rpc, as a user runs it."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from harness import config, spdk
+
+PLUGIN = "barespdk_raid1"
+COMMANDS = ["raid1_create", "raid1_delete", "raid1_get_bdevs", "raid1_remove_base_bdev"]
+SPDK_RPC = Path(sys.executable).parent / "spdk-rpc"
+
+
+def rpc(*args, address="/nowhere"):
+    """Runs spdk-rpc with the plugin."""
+    environment = dict(os.environ, PYTHONPATH=str(spdk.ROOT / "raid1" / "plugin"))
+    return subprocess.run([SPDK_RPC, "-s", address, "--plugin", PLUGIN, *args], env=environment,
+                          capture_output=True, text=True, timeout=60, check=False,
+                          stdin=subprocess.DEVNULL)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help(command):
+    done = rpc(command, "--help")
+    assert done.returncode == 0, done
+    assert "mirror" in done.stdout
+
+
+def test_every_command_is_listed():
+    done = rpc("--help")
+    for command in COMMANDS:
+        assert command in done.stdout
+
+
+@pytest.mark.parametrize("args", [
+    ["raid1_create"], ["raid1_create", "-n", "M"], ["raid1_create", "-b", "L0"], ["raid1_delete"],
+    ["raid1_get_bdevs"], ["raid1_get_bdevs", "some"], ["raid1_remove_base_bdev"],
+])
+def test_usage_errors(args):
+    done = rpc(*args)
+    assert done.returncode == 2
+    assert "usage:" in done.stderr
+
+
+def test_the_requests(stock):
+    """What is sent, seen without a server."""
+    done = rpc("--dry-run", "raid1_create", "-n", "M", "-b", " L0  L1 ", "--uuid", "u", "-s")
+    request = json.loads(done.stdout.removeprefix("Request:\n"))
+    assert request == {"method": "raid1_create",
+                       "params": {"name": "M", "base_bdevs": ["L0", "L1"], "uuid": "u",
+                                  "superblock": True}}
+    done = rpc("--dry-run", "raid1_create", "-n", "M", "-b", "L0")
+    request = json.loads(done.stdout.removeprefix("Request:\n"))
+    assert request["params"] == {"name": "M", "base_bdevs": ["L0"]}
+
+
+def test_on_a_target(app, stock):
+    if stock:
+        pytest.skip("the plugin is for our methods")
+    address = str(app.address)
+    for leg in ("L0", "L1"):
+        method, params = config.malloc(leg, 8)
+        app.call(method, **params)
+    assert rpc("raid1_create", "-n", "M", "-b", "L0 L1", address=address).returncode == 0
+    listed = rpc("raid1_get_bdevs", "all", address=address)
+    assert json.loads(listed.stdout) == app.call("raid1_get_bdevs", category="all")
+    assert rpc("raid1_remove_base_bdev", "L1", address=address).returncode == 0
+    again = rpc("raid1_create", "-n", "M", "-b", "L1", address=address)
+    assert again.returncode == 1
+    assert "M" in again.stdout
+    assert rpc("raid1_delete", "M", address=address).returncode == 0
+    assert app.call("raid1_get_bdevs", category="all") == []

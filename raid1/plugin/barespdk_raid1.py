@@ -1,0 +1,73 @@
+"""Commands of the barespdk mirror for SPDK's RPC command line.
+
+    export PYTHONPATH=raid1/plugin
+    spdk-rpc --plugin barespdk_raid1 raid1_create -n Mirror0 -b "Nvme0n1 Nvme1n1"
+    spdk-rpc --plugin barespdk_raid1 raid1_get_bdevs online
+
+Options are those of SPDK's own bdev_raid_* commands, so that scripts need only new names. The same
+file serves `scripts/rpc.py` of an SPDK tree and the `spdk-rpc` of PyPI.
+"""
+
+import argparse
+import json
+
+CATEGORIES = ("all", "online", "configuring", "offline")
+
+
+def raid1_create(args):
+    """Calls raid1_create."""
+    args.client.raid1_create(name=args.name, base_bdevs=args.base_bdevs.split(), uuid=args.uuid,
+                             superblock=args.superblock or None)
+
+
+def raid1_delete(args):
+    """Calls raid1_delete."""
+    args.client.raid1_delete(name=args.name)
+
+
+def raid1_get_bdevs(args):
+    """Calls raid1_get_bdevs and prints its result."""
+    print(json.dumps(args.client.raid1_get_bdevs(category=args.category), indent=2))
+
+
+def raid1_remove_base_bdev(args):
+    """Calls raid1_remove_base_bdev."""
+    args.client.raid1_remove_base_bdev(name=args.name)
+
+
+def add_command(subparsers, func, text, epilog=None):
+    """A parser for the command named as `func`."""
+    parser = subparsers.add_parser(func.__name__, help=text, description=text, epilog=epilog,
+                                   formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.set_defaults(func=func)
+    return parser
+
+
+def spdk_rpc_plugin_initialize(subparsers):
+    """Called by spdk-rpc: adds the commands."""
+    p = add_command(subparsers, raid1_create,
+                    "Create a mirror of 1 to 16 base bdevs of one block size. Its capacity is that "
+                    "of the smallest.",
+                    'example:\n  raid1_create -n Mirror0 -b "Nvme0n1 Nvme1n1"')
+    p.add_argument("-n", "--name", help="name of the mirror", required=True)
+    p.add_argument("-b", "--base-bdevs", required=True,
+                   help="names of the base bdevs, a whitespace separated list in quotes")
+    p.add_argument("--uuid", help="UUID of the mirror; without it, a new one is made")
+    p.add_argument("-s", "--superblock", action="store_true",
+                   help="store the configuration on the base bdevs. Not available yet: the mirror "
+                        "answers with an error")
+
+    p = add_command(subparsers, raid1_delete,
+                    "Delete a mirror. Requests in flight are finished first; the base bdevs stay.")
+    p.add_argument("name", help="name of the mirror")
+
+    p = add_command(subparsers, raid1_get_bdevs,
+                    "List mirrors with their base bdevs. A base bdev that was lost has the name "
+                    "null and is not configured.")
+    p.add_argument("category", choices=CATEGORIES,
+                   help="which mirrors: all of them, or those in one state")
+
+    p = add_command(subparsers, raid1_remove_base_bdev,
+                    "Take a base bdev out of its mirror, which goes on with the others. The last "
+                    "one cannot be taken out.")
+    p.add_argument("name", help="name of the base bdev")
