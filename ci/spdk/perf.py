@@ -4,7 +4,11 @@ from harness import spdk
 from harness.mirror import Mirrors
 
 MEBIBYTE = 1 << 20
-CHECKS = ("Buffer mismatch", "miscompare", "md_buf")
+CHECKS = ("Buffer mismatch", "md_buf")
+
+
+class Mismatch(Exception):
+    """What was read is not what was written."""
 
 
 class Bdevperf:
@@ -31,7 +35,11 @@ class Bdevperf:
 
     def results(self):
         """Waits for the end of the workload and returns its jobs."""
-        return self.under_way.result(self.seconds + 120)["results"]
+        try:
+            return self.under_way.result(self.seconds + 120)["results"]
+        finally:
+            # Said first, because bdevperf ends itself when data differ.
+            self.assert_no_mismatch()
 
     def assert_clean(self):
         """No request failed, none was lost, no data differed, and it ends well."""
@@ -41,10 +49,11 @@ class Bdevperf:
             assert job["io_failed"] == 0, job
             assert job["iops"] > 0, job
             assert job["queue_depth"] == self.depth, job
-        self.assert_no_mismatch()
         assert self.app.stop() == 0
 
     def assert_no_mismatch(self):
         """Nothing that was read differed from what was written."""
-        output = self.app.output()
-        assert not [line for line in output.splitlines() if any(word in line for word in CHECKS)]
+        lines = self.app.output().splitlines()
+        found = [line for line in lines if any(word in line for word in CHECKS)]
+        if found:
+            raise Mismatch("\n".join(found[:10]))

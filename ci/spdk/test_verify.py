@@ -5,7 +5,7 @@ import time
 import pytest
 
 from harness import config
-from perf import MEBIBYTE, Bdevperf
+from perf import MEBIBYTE, Bdevperf, Mismatch
 
 SIZES = [512, 4096, 65536, MEBIBYTE]
 DEPTHS = [1, 256]
@@ -14,9 +14,10 @@ MANY = 1_000_000_000
 
 
 @pytest.fixture
-def seconds(quick):
-    """Length of a run."""
-    return 4 if quick else 60
+def seconds(quick, io_bytes, depth):
+    """Length of a run. A quick one is long enough for each part of the test to see some requests."""
+    short = 12 if io_bytes * depth > 64 * MEBIBYTE else 4
+    return short if quick else 60
 
 
 def leg_mebibytes(io_bytes, depth, cores):
@@ -75,9 +76,10 @@ def test_resets_in_between(start, stock, quick, io_bytes, depth, cores):
     if quick and (io_bytes, depth, cores) not in [(4096, 256, 2), (MEBIBYTE, 256, 1)]:
         pytest.skip("one of the longer runs")
     perf = begin(start, stock, "reset", io_bytes, depth, cores, resets(quick))
-    perf.results()
+    # A reset aborts what waits in the bdev layer, so that requests fail; legs do not.
+    assert all(job["iops"] > 0 for job in perf.results())
     assert perf.mirrors.legs("M") == ["EE_L0", "L1", "L2"]
-    perf.assert_clean()
+    assert perf.app.stop() == 0
 
 
 def test_a_reset_frees_what_a_leg_holds_back(start, stock):
@@ -86,7 +88,6 @@ def test_a_reset_frees_what_a_leg_holds_back(start, stock):
     time.sleep(8)
     inject(perf, "write", 16, "pending")
     perf.results()
-    perf.assert_no_mismatch()
     assert "L1" in perf.mirrors.legs("M") and "L2" in perf.mirrors.legs("M")
     assert perf.app.stop() == 0
 
@@ -113,10 +114,8 @@ def test_a_leg_without_memory_is_no_failed_leg(start, stock, quick, io_type):
 
 
 def test_the_comparison_can_fail(start, stock):
-    """The canary: a leg that alters what it is given must be seen."""
+    """The canary: a leg that alters what it is asked for must be seen."""
     perf = begin(start, stock, "verify", 4096, 8, 1, 4)
-    inject(perf, "write", MANY, "corrupt_data", corrupt_offset=7, corrupt_value=0xA5)
-    with pytest.raises(Exception):  # noqa: B017 - an error response, whichever
+    inject(perf, "read", MANY, "corrupt_data", corrupt_offset=7, corrupt_value=0xA5)
+    with pytest.raises(Mismatch):
         perf.results()
-    with pytest.raises(AssertionError):
-        perf.assert_no_mismatch()
