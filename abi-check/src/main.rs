@@ -1,2 +1,169 @@
-//! Proves the bindings.
-fn main() {}
+//! Proves the bindings of `barespdk-sys` against the headers and libraries of an SPDK, with a C
+//! compiler alone. `abi-check --help` says how it is used.
+
+mod bindings;
+mod check;
+mod compare;
+mod compiler;
+mod ctype;
+mod declaration;
+mod dwarf;
+mod evaluate;
+mod header;
+mod invocations;
+mod layout;
+mod names;
+mod nesting;
+mod probe;
+mod prototypes;
+mod reader;
+mod report;
+mod rust_type;
+mod selection;
+mod spdk;
+mod spelled;
+mod structs;
+mod symbols;
+mod token;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use crate::bindings::Bindings;
+use crate::compiler::Compiler;
+use crate::names::Headers;
+use crate::probe::Prober;
+use crate::report::Report;
+use crate::selection::Selection;
+use crate::spdk::Spdk;
+
+/// Proves the hand-written bindings in ffi/src against the C headers and libraries of an SPDK.
+///
+/// With --spdk: layouts, bit-fields, enums, constants, prototypes and symbols, each compared with
+/// what the C compiler (cc, or the environment variable CC) makes of the headers of that SPDK.
+/// Without: only the pinned numbers beside each type, against the layout that Rust gives it.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    after_help = "\
+Exit codes: 0 everything proved; 1 mismatches, one a line; 2 the check could not be made."
+)]
+struct Arguments {
+    /// An SPDK: a source tree, built or not, or an install prefix
+    #[arg(long, value_name = "DIR")]
+    spdk: Option<PathBuf>,
+
+    /// The Rust files of the bindings [default: ../ffi/src of this tool's source]
+    #[arg(long, value_name = "DIR")]
+    bindings: Option<PathBuf>,
+
+    /// Print the report as JSON
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(&arguments) {
+        Ok(code) => code,
+        Err(text) => {
+            eprintln!("abi-check: {text}");
+            ExitCode::from(2)
+        }
+    }
+}
+
+fn run(arguments: &Arguments) -> Result<ExitCode, String> {
+    let directory = arguments.bindings.clone().unwrap_or_else(default_bindings);
+    let bindings = reader::read(&directory)?;
+    let mut report = Report::default();
+    for (place, text) in &bindings.complaints {
+        report.mismatch(
+            place,
+            "bindings",
+            "what the conventions allow",
+            text.as_str(),
+        );
+    }
+    layout::check_pinned(&bindings, &mut report);
+    let title = match &arguments.spdk {
+        Some(root) => {
+            let spdk = Spdk::open(root)?;
+            check_spdk(&bindings, &spdk, &mut report)?;
+            format!(
+                "checked {} against SPDK {} in {}",
+                directory.display(),
+                spdk.version,
+                spdk.root.display()
+            )
+        }
+        None => {
+            report.notes.push(
+                "NO HEADERS WERE CHECKED: only the pinned numbers were compared with the Rust \
+                 types; name an SPDK with --spdk DIR for the proof"
+                    .to_string(),
+            );
+            format!(
+                "checked the pinned numbers of {}, WITHOUT an SPDK",
+                directory.display()
+            )
+        }
+    };
+    if arguments.json {
+        println!("{:#}", report.json(&title));
+    } else {
+        report.print(&title);
+    }
+    Ok(ExitCode::from(u8::from(!report.mismatches.is_empty())))
+}
+
+fn default_bindings() -> PathBuf {
+    let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let directory = manifest.parent().unwrap_or(manifest).join("ffi/src");
+    // Shorter lines in the report when run from within the repository.
+    let current = std::env::current_dir().unwrap_or_default();
+    directory
+        .strip_prefix(&current)
+        .map(Path::to_path_buf)
+        .unwrap_or(directory)
+}
+
+fn check_spdk(bindings: &Bindings, spdk: &Spdk, report: &mut Report) -> Result<(), String> {
+    report.notes.extend(spdk.notes.iter().cloned());
+    let compiler = Compiler::from_environment();
+    let directory = tempfile::tempdir().map_err(|e| format!("no temporary directory: {e}"))?;
+    let prober = Prober {
+        compiler: &compiler,
+        includes: spdk.include_directories(),
+        directory: directory.path(),
+    };
+    let mut includes = Vec::new();
+    for header in &bindings.headers {
+        match spdk.header(header) {
+            Some(_) => includes.push(header.clone()),
+            None => {
+                let place = bindings.place_of_header(header);
+                report.mismatch(&place, &**header, "a header", "none of this name");
+            }
+        }
+    }
+    let headers = Headers::of(spdk);
+    let check = check::Check {
+        bindings,
+        headers: &headers,
+        prober: &prober,
+        includes: &includes,
+    };
+    check.run(&Selection::all(bindings), true, report)?;
+    check::check_opaques(bindings, &headers, report);
+    match &spdk.libraries {
+        Some(libraries) => symbols::check(libraries, bindings, report)?,
+        None => report.notes.push(format!(
+            "SYMBOLS WERE NOT CHECKED: {} has no libraries (is it built?)",
+            spdk.root.display()
+        )),
+    }
+    Ok(())
+}

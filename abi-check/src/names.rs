@@ -1,0 +1,77 @@
+//! Where the headers of an SPDK declare a name.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::sync::{Arc, OnceLock};
+
+use crate::bindings::Kind;
+use crate::declaration;
+use crate::header::Header;
+use crate::spdk::Spdk;
+
+/// The headers of an SPDK, read when they are first needed.
+#[derive(Debug)]
+pub(crate) struct Headers {
+    files: BTreeMap<Arc<str>, (std::path::PathBuf, OnceLock<Option<Header>>)>,
+}
+
+impl Headers {
+    /// Lists the headers of an SPDK.
+    pub(crate) fn of(spdk: &Spdk) -> Self {
+        let mut files = BTreeMap::new();
+        for directory in spdk.include_directories().into_iter().rev() {
+            let Ok(entries) = fs::read_dir(directory.join("spdk")) else {
+                continue;
+            };
+            for entry in entries.flatten() {
+                let name = format!("spdk/{}", entry.file_name().to_string_lossy());
+                if name.ends_with(".h") {
+                    files.insert(Arc::from(name), (entry.path(), OnceLock::new()));
+                }
+            }
+        }
+        Self { files }
+    }
+
+    /// A header by its name in an `#include`.
+    pub(crate) fn get(&self, name: &str) -> Option<&Header> {
+        let (path, header) = self.files.get(name)?;
+        header.get_or_init(|| Header::read(path).ok()).as_ref()
+    }
+
+    /// What `find` finds in the header `first`, or else in another one, with the header's name.
+    pub(crate) fn find<'a, T>(
+        &'a self,
+        first: &str,
+        find: impl Fn(&'a Header) -> Option<T>,
+    ) -> Option<(Arc<str>, T)> {
+        if let Some((name, _)) = self.files.get_key_value(first)
+            && let Some(found) = self.get(first).and_then(&find)
+        {
+            return Some((name.clone(), found));
+        }
+        self.files
+            .keys()
+            .filter(|name| &***name != first)
+            .find_map(|name| Some((name.clone(), find(self.get(name)?)?)))
+    }
+
+    /// The declaration of a function or of a callback typedef.
+    pub(crate) fn callable(
+        &self,
+        first: &str,
+        name: &str,
+    ) -> Option<(Arc<str>, &declaration::Callable)> {
+        self.find(first, |header| header.callable(name))
+    }
+
+    /// The definition of a struct or union.
+    pub(crate) fn aggregate(
+        &self,
+        first: &str,
+        kind: Kind,
+        tag: &str,
+    ) -> Option<(Arc<str>, &declaration::Aggregate)> {
+        self.find(first, |header| header.aggregate(kind, tag))
+    }
+}

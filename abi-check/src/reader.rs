@@ -1,0 +1,487 @@
+//! Reads the Rust files of the bindings.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fs, io};
+
+use proc_macro2::{Ident, Span};
+use quote::ToTokens;
+use syn::ext::IdentExt;
+use syn::{Attribute, FnArg, ForeignItem, Item, Lit, ReturnType, Type, Visibility};
+
+use crate::bindings::{
+    Aggregate, Bindings, BitField, BitFields, Callable, Constant, Enumeration, Enumerator, Field,
+    Kind, Layout, Named, Opaque, Origin, Place,
+};
+use crate::evaluate::Constants;
+use crate::invocations::{
+    BitFieldsInvocation, EnumerationInvocation, LayoutInvocation, OpaqueInvocation,
+};
+use crate::rust_type::{Parameter, Prototype, RustType};
+use crate::spelled;
+
+/// Reads all `.rs` files of a directory and its subdirectories.
+///
+/// # Errors
+///
+/// A sentence for the user when a file cannot be read or is not Rust.
+pub(crate) fn read(directory: &Path) -> Result<Bindings, String> {
+    let mut paths = Vec::new();
+    collect(directory, &mut paths)
+        .map_err(|e| format!("cannot read the bindings in {}: {e}", directory.display()))?;
+    paths.sort();
+    let mut files = Vec::new();
+    for path in paths {
+        let text = fs::read_to_string(&path)
+            .map_err(|e| format!("cannot read {}: {e}", path.display()))?;
+        let file = syn::parse_file(&text).map_err(|e| {
+            format!(
+                "{}:{}: not valid Rust: {e}",
+                path.display(),
+                e.span().start().line
+            )
+        })?;
+        files.push((path, file));
+    }
+    if files.is_empty() {
+        return Err(format!("no Rust files in {}", directory.display()));
+    }
+    let mut constants = Constants::default();
+    for (_, file) in &files {
+        collect_constants(&file.items, &mut constants);
+    }
+    let mut bindings = Bindings::default();
+    for (path, file) in &files {
+        let header = header_of(&file.attrs);
+        if let Some(header) = &header
+            && !bindings.headers.contains(header)
+        {
+            bindings.headers.push(header.clone());
+            let place = Place {
+                file: path.display().to_string().into(),
+                line: 1,
+            };
+            bindings.header_places.insert(header.clone(), place);
+        }
+        let mut reader = FileReader {
+            file: path.display().to_string().into(),
+            header,
+            constants: &constants,
+            bindings: &mut bindings,
+        };
+        reader.items(&file.items);
+    }
+    bindings.index();
+    Ok(bindings)
+}
+
+fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in fs::read_dir(directory)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            collect(&path, paths)?;
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            paths.push(path);
+        }
+    }
+    Ok(())
+}
+
+fn collect_constants(items: &[Item], constants: &mut Constants) {
+    for item in items {
+        match item {
+            Item::Const(item) => {
+                constants.insert(item.ident.to_string(), (*item.expr).clone());
+            }
+            Item::Macro(item) if item.mac.path.is_ident("enumeration") => {
+                if let Ok(enumeration) = item.mac.parse_body::<EnumerationInvocation>() {
+                    for entry in enumeration.entries {
+                        constants.insert(entry.name.to_string(), entry.value);
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+/// The doc comment of an item, one line of text a line.
+fn doc_of(attributes: &[Attribute]) -> String {
+    let mut doc = String::new();
+    for attribute in attributes {
+        if attribute.path().is_ident("doc")
+            && let Ok(value) = attribute.meta.require_name_value()
+            && let syn::Expr::Lit(literal) = &value.value
+            && let Lit::Str(text) = &literal.lit
+        {
+            doc.push_str(&text.value());
+            doc.push('\n');
+        }
+    }
+    doc
+}
+
+/// The header of a `//! C: spdk/bdev.h` line.
+fn header_of(attributes: &[Attribute]) -> Option<Arc<str>> {
+    let doc = doc_of(attributes);
+    let first = doc.lines().find(|line| !line.trim().is_empty())?;
+    Some(
+        first
+            .trim()
+            .strip_prefix("C:")?
+            .trim()
+            .trim_matches('`')
+            .into(),
+    )
+}
+
+struct FileReader<'a> {
+    file: Arc<str>,
+    header: Option<Arc<str>>,
+    constants: &'a Constants,
+    bindings: &'a mut Bindings,
+}
+
+impl FileReader<'_> {
+    fn place(&self, span: Span) -> Place {
+        Place {
+            file: self.file.clone(),
+            line: span.start().line,
+        }
+    }
+
+    fn complain(&mut self, span: Span, text: String) {
+        let place = self.place(span);
+        self.bindings.complaints.push((place, text));
+    }
+
+    /// The origin of an item, if its file names a header; a complaint otherwise.
+    fn origin(&mut self, span: Span, attributes: &[Attribute]) -> Option<Origin> {
+        let Some(header) = self.header.clone() else {
+            self.complain(
+                span,
+                "mirrors C in a file without a `//! C: header` line".to_string(),
+            );
+            return None;
+        };
+        Some(Origin {
+            place: self.place(span),
+            header,
+            doc: doc_of(attributes).into(),
+        })
+    }
+
+    fn items(&mut self, items: &[Item]) {
+        for item in items {
+            match item {
+                Item::Struct(item) => {
+                    self.aggregate(Kind::Struct, &item.ident, &item.attrs, &item.fields);
+                }
+                Item::Union(item) => {
+                    let fields = syn::Fields::Named(item.fields.clone());
+                    self.aggregate(Kind::Union, &item.ident, &item.attrs, &fields);
+                }
+                Item::Const(item) if matches!(item.vis, Visibility::Public(_)) => {
+                    self.constant(item);
+                }
+                Item::Type(item) => self.alias(item),
+                Item::ForeignMod(block) => block.items.iter().for_each(|item| self.foreign(item)),
+                Item::Macro(item) => self.invocation(item),
+                Item::Fn(item) => {
+                    if self.header.is_some()
+                        && matches!(item.vis, Visibility::Public(_))
+                        && let Some(origin) = self.origin(item.sig.ident.span(), &item.attrs)
+                    {
+                        self.bindings
+                            .rewritten
+                            .push((item.sig.ident.unraw().to_string(), origin));
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn aggregate(
+        &mut self,
+        kind: Kind,
+        name: &Ident,
+        attributes: &[Attribute],
+        fields: &syn::Fields,
+    ) {
+        if self.header.is_none() {
+            return;
+        }
+        let Some(origin) = self.origin(name.span(), attributes) else {
+            return;
+        };
+        let mut aggregate = Aggregate {
+            name: name.unraw().to_string(),
+            kind,
+            packed: None,
+            align: None,
+            repr_c: false,
+            fields: Vec::new(),
+            origin,
+        };
+        for attribute in attributes.iter().filter(|a| a.path().is_ident("repr")) {
+            let mut argument = |meta: syn::meta::ParseNestedMeta<'_>| {
+                let number = if meta.input.peek(syn::token::Paren) {
+                    let content;
+                    syn::parenthesized!(content in meta.input);
+                    Some(content.parse::<syn::LitInt>()?.base10_parse::<u64>()?)
+                } else {
+                    None
+                };
+                if meta.path.is_ident("C") {
+                    aggregate.repr_c = true;
+                } else if meta.path.is_ident("packed") {
+                    aggregate.packed = Some(number.unwrap_or(1));
+                } else if meta.path.is_ident("align") {
+                    aggregate.align = number;
+                } else if meta.path.is_ident("transparent") {
+                    aggregate.repr_c = true;
+                }
+                Ok(())
+            };
+            if let Err(error) = attribute.parse_nested_meta(&mut argument) {
+                self.complain(
+                    name.span(),
+                    format!("cannot read the repr of {name}: {error}"),
+                );
+            }
+        }
+        for field in fields {
+            let Some(ident) = &field.ident else {
+                self.complain(name.span(), format!("{name} has fields without names"));
+                continue;
+            };
+            let Some(origin) = self.origin(ident.span(), &field.attrs) else {
+                continue;
+            };
+            let ty = self.ty(&field.ty);
+            aggregate.fields.push(Field {
+                name: ident.unraw().to_string(),
+                ty,
+                origin,
+            });
+        }
+        self.bindings.aggregates.push(aggregate);
+    }
+
+    fn constant(&mut self, item: &syn::ItemConst) {
+        let Some(origin) = self.origin(item.ident.span(), &item.attrs) else {
+            return;
+        };
+        let name = item.ident.unraw().to_string();
+        match self.constants.value(&item.expr) {
+            Some(value) => self.bindings.constants.push(Constant {
+                name,
+                value,
+                origin,
+            }),
+            None => self.complain(
+                item.ident.span(),
+                format!("cannot evaluate {name} = {}", item.expr.to_token_stream()),
+            ),
+        }
+    }
+
+    fn alias(&mut self, item: &syn::ItemType) {
+        let Some(origin) = self.origin(item.ident.span(), &item.attrs) else {
+            return;
+        };
+        let name = item.ident.unraw().to_string();
+        match self.ty(&item.ty) {
+            RustType::Function(prototype) => {
+                self.bindings.callbacks.push(Callable {
+                    name,
+                    prototype: *prototype,
+                    origin,
+                });
+            }
+            ty => self.bindings.aliases.push(Named { name, ty, origin }),
+        }
+    }
+
+    fn foreign(&mut self, item: &ForeignItem) {
+        match item {
+            ForeignItem::Fn(item) => {
+                let Some(origin) = self.origin(item.sig.ident.span(), &item.attrs) else {
+                    return;
+                };
+                let mut parameters = Vec::new();
+                for input in &item.sig.inputs {
+                    let FnArg::Typed(input) = input else { continue };
+                    let name = match &*input.pat {
+                        syn::Pat::Ident(ident) => Some(ident.ident.unraw().to_string()),
+                        _ => None,
+                    };
+                    parameters.push(Parameter {
+                        name,
+                        ty: self.ty(&input.ty),
+                    });
+                }
+                let prototype = Prototype {
+                    parameters,
+                    result: self.result(&item.sig.output),
+                    variadic: item.sig.variadic.is_some(),
+                };
+                let name = item.sig.ident.unraw().to_string();
+                self.bindings.functions.push(Callable {
+                    name,
+                    prototype,
+                    origin,
+                });
+            }
+            ForeignItem::Static(item) => {
+                let Some(origin) = self.origin(item.ident.span(), &item.attrs) else {
+                    return;
+                };
+                let (name, ty) = (item.ident.unraw().to_string(), self.ty(&item.ty));
+                self.bindings.statics.push(Named { name, ty, origin });
+            }
+            _ => {}
+        }
+    }
+
+    fn invocation(&mut self, item: &syn::ItemMacro) {
+        let path = &item.mac.path;
+        let span = path
+            .segments
+            .last()
+            .map_or_else(Span::call_site, |s| s.ident.span());
+        let outcome = if path.is_ident("opaque") {
+            item.mac.parse_body().map(|body| self.opaque(&body))
+        } else if path.is_ident("enumeration") {
+            item.mac.parse_body().map(|body| self.enumeration(&body))
+        } else if path.is_ident("bit_fields") {
+            item.mac
+                .parse_body()
+                .and_then(|body| self.bit_fields(&body))
+        } else if path.is_ident("layout") {
+            item.mac.parse_body().and_then(|body| self.layout(&body))
+        } else {
+            Ok(())
+        };
+        if let Err(error) = outcome {
+            self.complain(
+                span,
+                format!("cannot read {}!: {error}", path.to_token_stream()),
+            );
+        }
+    }
+
+    fn opaque(&mut self, body: &OpaqueInvocation) {
+        let Some(origin) = self.origin(body.name.span(), &body.attributes) else {
+            return;
+        };
+        self.bindings.opaques.push(Opaque {
+            name: body.name.unraw().to_string(),
+            origin,
+        });
+    }
+
+    fn enumeration(&mut self, body: &EnumerationInvocation) {
+        let Some(origin) = self.origin(body.name.span(), &body.attributes) else {
+            return;
+        };
+        let mut enumerators = Vec::new();
+        for entry in &body.entries {
+            let Some(origin) = self.origin(entry.name.span(), &entry.attributes) else {
+                return;
+            };
+            let name = entry.name.unraw().to_string();
+            match self.constants.integer(&entry.value) {
+                Some(value) => enumerators.push(Enumerator {
+                    name,
+                    value,
+                    origin,
+                }),
+                None => self.complain(
+                    entry.name.span(),
+                    format!("cannot evaluate {name} = {}", entry.value.to_token_stream()),
+                ),
+            }
+        }
+        let integer = self.ty(&body.integer);
+        let name = body.name.unraw().to_string();
+        self.bindings.enumerations.push(Enumeration {
+            name,
+            integer,
+            enumerators,
+            origin,
+        });
+    }
+
+    fn bit_fields(&mut self, body: &BitFieldsInvocation) -> syn::Result<()> {
+        let Some(origin) = self.origin(body.owner.span(), &[]) else {
+            return Ok(());
+        };
+        let mut entries = Vec::new();
+        for entry in &body.entries {
+            let Some(origin) = self.origin(entry.name.span(), &entry.attributes) else {
+                break;
+            };
+            entries.push(BitField {
+                name: entry.name.unraw().to_string(),
+                position: entry.position.base10_parse()?,
+                width: entry.width.base10_parse()?,
+                origin,
+            });
+        }
+        let integer = self.ty(&body.integer);
+        let (owner, field) = (
+            body.owner.unraw().to_string(),
+            body.field.unraw().to_string(),
+        );
+        self.bindings.bit_fields.push(BitFields {
+            owner,
+            field,
+            integer,
+            entries,
+            origin,
+        });
+        Ok(())
+    }
+
+    fn layout(&mut self, body: &LayoutInvocation) -> syn::Result<()> {
+        let Some(origin) = self.origin(body.name.span(), &[]) else {
+            return Ok(());
+        };
+        let mut offsets = Vec::new();
+        for entry in &body.offsets {
+            let offset = match &entry.offset {
+                Some(literal) => literal.base10_parse()?,
+                None => 0,
+            };
+            let place = self.place(entry.name.span());
+            offsets.push((entry.name.unraw().to_string(), offset, place));
+        }
+        self.bindings.layouts.push(Layout {
+            name: body.name.unraw().to_string(),
+            kind: body.kind,
+            size: body.size.base10_parse()?,
+            align: body.align.base10_parse()?,
+            offsets,
+            origin,
+        });
+        Ok(())
+    }
+
+    fn result(&mut self, output: &ReturnType) -> RustType {
+        match output {
+            ReturnType::Default => RustType::Void,
+            ReturnType::Type(_, ty) => self.ty(ty),
+        }
+    }
+
+    fn ty(&mut self, ty: &Type) -> RustType {
+        let ty = spelled::rust_type(ty, self.constants);
+        if let RustType::Unknown(text) = &ty {
+            let text = format!("cannot read the type {text}");
+            self.complain(Span::call_site(), text);
+        }
+        ty
+    }
+}
