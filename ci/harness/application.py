@@ -61,7 +61,8 @@ class Application:
         self.address.unlink(missing_ok=True)
         self.log = self.scratch / "log"
         memory = spdk.memory_args() if memory is None else memory
-        command = [program, "-r", self.address, "-m", cores, "--disable-cpumask-locks", *memory, *args]
+        command = [program, "-r", self.address, "-m", cores, "--disable-cpumask-locks", *memory,
+                   *args]
         environment = dict(os.environ)
         if preload:
             environment["LD_PRELOAD"] = ":".join(str(item) for item in preload)

@@ -47,7 +47,7 @@ def run(config, device, load, preload=()):
         file = Path(scratch) / "config.json"
         file.write_text(config, encoding="utf-8")
         command = [program, "--json", file, "-r", Path(scratch) / "rpc.sock", "-T", device,
-                   *spdk.memory_args(), *load.args()]
+                   "--disable-cpumask-locks", *spdk.memory_args(), *load.args()]
         environment = dict(os.environ)
         if preload:
             environment["LD_PRELOAD"] = ":".join(str(item) for item in preload)

@@ -114,8 +114,8 @@ def test_read_back_through_the_mirror(scratch, image, dd):
     assert_same(scratch / "back", source)
 
 
-def test_mkfs_on_the_mirror_is_what_a_leg_alone_holds(scratch, image, dd):
-    """A leg is a plain copy: without the mirror it is the file system, and a mirror of it alone too."""
+def test_read_back_through_a_mirror_of_fewer_legs(scratch, image, dd):
+    """No metadata, no order: a mirror of some of the legs holds what the mirror of all held."""
     source, _ = image
     dd("--if", source, "--ob", "M", "--bs", 1 << 20)
     dd("--ib", "M", "--of", scratch / "alone", "--bs", 1 << 20, legs=("L1", "L2"))
