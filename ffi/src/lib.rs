@@ -26,8 +26,12 @@
 //!
 //! # Linking
 //!
-//! Without the feature `spdk` nothing is linked. With it, the build script finds an SPDK and says
-//! how executables link it; see `README.md`.
+//! Without the feature `spdk` nothing is linked and no SPDK is needed to build. With it, the build
+//! script looks for an SPDK v26.01 in `SPDK_DIR`, a built source tree or an install prefix, or else
+//! asks pkg-config, and says how executables link it: statically with all modules that this SPDK
+//! has, or with `SPDK_LINK=shared` against its shared libraries. Cargo hands that to the build
+//! scripts of direct dependents as `DEP_SPDK_LINK_ARGS`, arguments of the linker with U+001F between
+//! them, which they pass on for their executables.
 #![no_std]
 #![allow(non_camel_case_types, non_upper_case_globals)]
 
