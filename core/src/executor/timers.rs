@@ -29,9 +29,13 @@ struct Timer {
     waker: Waker,
 }
 
-/// The timers of one thread. A few dozen at most, so a list in no order beats a heap: what a tick
-/// pays is one comparison with the earliest deadline.
+/// The timers of one thread. A few dozen at most, so a sorted list beats a heap: what a tick pays is
+/// one comparison with the earliest deadline.
+///
+/// Wakers are foreign code, which may come back to these timers from a clone, a wake or a drop: the
+/// list is never borrowed while one of the three runs.
 pub(crate) struct Timers {
+    /// Those due last come first; among equals, those inserted last.
     list: RefCell<heapless::Vec<Timer, TIMERS>>,
     earliest_ticks: Cell<u64>,
     next_id: Cell<u64>,
@@ -46,7 +50,7 @@ impl Timers {
         }
     }
 
-    /// Whether there is a timer due at any time.
+    /// Whether no timer will ever be due. One for `u64::MAX` never is.
     pub(crate) fn is_empty(&self) -> bool {
         self.earliest_ticks.get() == u64::MAX
     }
@@ -59,27 +63,36 @@ impl Timers {
             deadline_ticks,
             waker,
         };
-        self.list.borrow_mut().push(timer).map_err(|_| TimersFull)?;
-        self.next_id.set(id.0.wrapping_add(1));
-        self.earliest_ticks
-            .set(self.earliest_ticks.get().min(deadline_ticks));
-        Ok(id)
+        let refused = {
+            let mut list = self.list.borrow_mut();
+            let index = list.partition_point(|other| other.deadline_ticks > deadline_ticks);
+            let refused = list.insert(index, timer);
+            self.note_earliest(&list);
+            refused
+        };
+        match refused {
+            Ok(()) => {
+                self.next_id.set(id.0.wrapping_add(1));
+                Ok(id)
+            }
+            Err(_) => Err(TimersFull),
+        }
     }
 
     /// Makes a timer wake another waker. No effect where it has fired.
     pub(crate) fn set_waker(&self, id: TimerId, waker: &Waker) {
-        let old = {
-            let mut list = self.list.borrow_mut();
-            let Some(timer) = list.iter_mut().find(|timer| timer.id == id) else {
-                return;
-            };
-            if timer.waker.will_wake(waker) {
-                return;
-            }
-            core::mem::replace(&mut timer.waker, waker.clone())
-        };
-        // A waker's drop is foreign code: the list is not borrowed any more.
-        drop(old);
+        let differs = |timer: &Timer| timer.id == id && !timer.waker.will_wake(waker);
+        if !self.list.borrow().iter().any(differs) {
+            return;
+        }
+        let mut waker = waker.clone();
+        // Looked up again: the clone may have moved the timer, or taken it out.
+        let mut list = self.list.borrow_mut();
+        if let Some(timer) = list.iter_mut().find(|timer| timer.id == id) {
+            core::mem::swap(&mut timer.waker, &mut waker);
+        }
+        drop(list);
+        drop(waker);
     }
 
     /// Takes a timer out. No effect where it has fired.
@@ -89,26 +102,27 @@ impl Timers {
             let removed = list
                 .iter()
                 .position(|timer| timer.id == id)
-                .map(|index| list.swap_remove(index));
+                .map(|index| list.remove(index));
             self.note_earliest(&list);
             removed
         };
         drop(removed);
     }
 
-    /// Wakes all whose deadline has come.
+    /// Wakes those whose deadline has come, the earliest first.
     pub(crate) fn expire(&self, now_ticks: u64) {
-        while self.earliest_ticks.get() <= now_ticks {
+        // A waker may insert timers that are due at once: those beyond the count wait for the next
+        // tick, so that this ends.
+        for _ in 0..TIMERS {
+            if self.earliest_ticks.get() > now_ticks {
+                return;
+            }
             let due = {
                 let mut list = self.list.borrow_mut();
-                let due = list
-                    .iter()
-                    .position(|timer| timer.deadline_ticks <= now_ticks)
-                    .map(|index| list.swap_remove(index));
+                let due = list.pop();
                 self.note_earliest(&list);
                 due
             };
-            // A waker is foreign code and may insert timers: the list is not borrowed any more.
             match due {
                 Some(timer) => timer.waker.wake(),
                 None => return,
@@ -117,7 +131,7 @@ impl Timers {
     }
 
     fn note_earliest(&self, list: &[Timer]) {
-        let earliest = list.iter().map(|timer| timer.deadline_ticks).min();
+        let earliest = list.last().map(|timer| timer.deadline_ticks);
         self.earliest_ticks.set(earliest.unwrap_or(u64::MAX));
     }
 }
