@@ -57,7 +57,7 @@ pub(crate) struct Executor {
     inbox: Arc<Inbox>,
     timers: Timers,
     spawned: SpawnedList,
-    /// The task that is being polled; the innermost one, where a poll submits to a bdev of our own.
+    /// The task whose code runs; the innermost one, where a poll submits to a bdev of our own.
     current: Cell<Option<NonNull<Header>>>,
     spare_cells: RefCell<heapless::Vec<Arc<WakeCell>, SPARE_CELLS>>,
 }
@@ -81,7 +81,7 @@ impl Executor {
         self.inbox.is_here()
     }
 
-    /// The task that is being polled.
+    /// The task that is being polled, or whose future is being dropped.
     pub(crate) fn current(&self) -> Option<NonNull<Header>> {
         self.current.get()
     }
@@ -128,6 +128,14 @@ impl Executor {
         self.spawned.cancel_all();
     }
 
+    /// Makes `task` the current one, until the value that comes back is dropped.
+    fn enter(&self, task: NonNull<Header>) -> Entered<'_> {
+        Entered {
+            current: &self.current,
+            outer: self.current.replace(Some(task)),
+        }
+    }
+
     fn new_wake_cell(&self, task: NonNull<Header>) -> *mut WakeCell {
         // A poll may lend its waker to another thread, which must not touch the spare cells.
         let spare = if self.is_here() {
@@ -167,8 +175,27 @@ impl Executor {
     }
 }
 
+/// While it lives, a task is the current one. A guard, so that a panic in the task leaves no
+/// dangling pointer behind where panics unwind.
+struct Entered<'a> {
+    current: &'a Cell<Option<NonNull<Header>>>,
+    outer: Option<NonNull<Header>>,
+}
+
+impl Drop for Entered<'_> {
+    fn drop(&mut self) {
+        self.current.set(self.outer);
+    }
+}
+
 impl Drop for Executor {
     fn drop(&mut self) {
+        // By the contract of `Header::new`: these would be left with a dangling pointer.
+        debug_assert!(self.run.is_empty(), "a queued task outlives its executor");
+        debug_assert!(
+            self.spawned.is_empty(),
+            "a spawned task outlives its executor"
+        );
         self.inbox.close();
     }
 }

@@ -117,6 +117,11 @@ impl Header {
         self.holds.get()
     }
 
+    #[cfg(test)]
+    pub(super) fn state(&self) -> State {
+        self.state.get()
+    }
+
     /// Keeps the memory of the task until [`Header::unhold`]. On the task's own thread.
     pub(crate) fn hold(&self) {
         // 2^32 operations in flight do not fit into any memory, each being larger than a byte.
@@ -251,14 +256,14 @@ pub(crate) unsafe fn cancel(task: NonNull<Header>) {
             // SAFETY: idle, so nobody polls the future; it was not dropped before, as that would
             // have left the idle state.
             unsafe {
-                (header.vtable.drop_future)(task);
+                drop_future(task);
                 drain(task);
             }
         }
         State::Queued => {
             header.state.set(State::QueuedDead);
             // SAFETY: as above.
-            unsafe { (header.vtable.drop_future)(task) };
+            unsafe { drop_future(task) };
         }
         State::Polling | State::Woken => header.state.set(State::Cancelling),
         State::Cancelling | State::QueuedDead | State::Draining => {}
@@ -273,12 +278,13 @@ unsafe fn poll(task: NonNull<Header>) {
     // SAFETY: alive, by the caller's word.
     let header = unsafe { task.as_ref() };
     header.state.set(State::Polling);
-    let outer = header.executor().current.replace(Some(task));
+    let entered = header.executor().enter(task);
     // SAFETY: the waker is used by this poll alone; during it the task is alive.
     let waker = ManuallyDrop::new(unsafe { waker::borrowed(task) });
-    // SAFETY: the vtable belongs to this task; the state says that nobody else polls it.
+    // SAFETY: the vtable belongs to this task; the state says that nobody else polls it. Should the
+    // future unwind, the state stays as it is: the task is leaked, and never polled again.
     let ready = unsafe { (header.vtable.poll)(task, &mut Context::from_waker(&waker)) }.is_ready();
-    header.executor().current.set(outer);
+    drop(entered);
     if ready {
         // SAFETY: `poll` dropped the future.
         unsafe { drain(task) };
@@ -294,12 +300,26 @@ unsafe fn poll(task: NonNull<Header>) {
         State::Cancelling => {
             // SAFETY: the future is there, since it was pending, and nobody polls it.
             unsafe {
-                (header.vtable.drop_future)(task);
+                drop_future(task);
                 drain(task);
             }
         }
         state => debug_assert!(false, "a task was {state:?} while it was polled"),
     }
+}
+
+/// Drops the future, unfinished. Its destructors run in the name of the task: what they submit
+/// holds it.
+///
+/// # Safety
+/// The future was neither dropped nor is it being polled; the state says that its end has begun,
+/// and keeps the task alive until this returns.
+unsafe fn drop_future(task: NonNull<Header>) {
+    // SAFETY: alive, by the caller's word.
+    let header = unsafe { task.as_ref() };
+    let _entered = header.executor().enter(task);
+    // SAFETY: the vtable belongs to this task; the rest is the caller's word.
+    unsafe { (header.vtable.drop_future)(task) };
 }
 
 /// The future is gone: the task waits for what holds it, and is released.

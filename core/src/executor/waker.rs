@@ -127,6 +127,10 @@ pub(super) unsafe fn borrowed(task: NonNull<Header>) -> Waker {
 }
 
 /// The task of a borrowed waker; `None` for every other waker.
+///
+/// The task is alive as long as the waker is borrowed, and not necessarily of this thread: a poll
+/// may lend its waker to others. Compare the pointer with one whose thread is known, or look at
+/// nothing but what is for any thread.
 pub(crate) fn task_of(waker: &Waker) -> Option<NonNull<Header>> {
     if ptr::eq(waker.vtable(), &BORROWED) {
         NonNull::new(waker.data().cast_mut().cast())
