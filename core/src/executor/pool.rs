@@ -87,19 +87,38 @@ impl<const SIZE: usize, const N: usize> TaskPool<SIZE, N> {
         executor: &Executor,
         future: F,
     ) -> Result<(), PoolFull<F>> {
+        // SAFETY: the caller's word.
+        unsafe { self.spawn_on_with(executor, future, ()) }
+    }
+
+    /// Like [`TaskPool::spawn_on`], and keeps `keep` until the task is released, or the pool found
+    /// to be full.
+    ///
+    /// # Safety
+    /// As for [`Executor::spawn_boxed_with`].
+    pub(crate) unsafe fn spawn_on_with<F, K>(
+        &'static self,
+        executor: &Executor,
+        future: F,
+        keep: K,
+    ) -> Result<(), PoolFull<F>>
+    where
+        F: Future<Output = ()> + 'static,
+        K: 'static,
+    {
         const {
             assert!(
-                size_of::<SpawnedTask<F>>() <= SIZE,
+                size_of::<SpawnedTask<F, K>>() <= SIZE,
                 "the future does not fit into the pool"
             );
             assert!(
-                align_of::<SpawnedTask<F>>() <= 64,
+                align_of::<SpawnedTask<F, K>>() <= 64,
                 "the future's alignment is above 64"
             );
         }
         unsafe fn free<const SIZE: usize>(task: NonNull<Header>) {
             let slot = task.cast::<Slot<SIZE>>();
-            // SAFETY: `spawn_on` placed the task at the begin of its slot, which is static.
+            // SAFETY: `spawn_on_with` placed the task at the begin of its slot, which is static.
             let taken = unsafe {
                 &*slot
                     .byte_add(offset_of!(Slot<SIZE>, taken))
@@ -116,7 +135,7 @@ impl<const SIZE: usize, const N: usize> TaskPool<SIZE, N> {
             return Err(PoolFull(future));
         };
         // The pointer is made from the whole slot, as `free` goes from the task to the flag.
-        let task = NonNull::from(slot).cast::<SpawnedTask<F>>();
+        let task = NonNull::from(slot).cast::<SpawnedTask<F, K>>();
         // SAFETY: the slot is ours until `free`; it is static, large enough and aligned, as
         // asserted above; its memory is in an `UnsafeCell`. The rest is the caller's word.
         unsafe {
@@ -124,6 +143,7 @@ impl<const SIZE: usize, const N: usize> TaskPool<SIZE, N> {
                 NonNull::from(executor),
                 free::<SIZE>,
                 future,
+                keep,
             ));
             SpawnedTask::launch(task);
         }

@@ -6,7 +6,7 @@ use core::cell::{Cell, UnsafeCell};
 use core::future::Future;
 use core::mem::ManuallyDrop;
 use core::pin::Pin;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 use core::task::{Context, Poll};
 
 use super::Executor;
@@ -22,10 +22,13 @@ pub(super) struct Links {
 
 /// A spawned task. The header comes first, so that a pointer to one is a pointer to the other.
 #[repr(C)]
-pub(super) struct SpawnedTask<F> {
+pub(super) struct SpawnedTask<F, K> {
     links: Links,
     /// Gives the memory back, the future being gone.
     free: unsafe fn(NonNull<Header>),
+    /// What the task keeps until it is released: that may be long after the future was dropped,
+    /// while it waits for its turn or for what holds it.
+    keep: ManuallyDrop<K>,
     future: UnsafeCell<ManuallyDrop<F>>,
 }
 
@@ -71,6 +74,26 @@ impl SpawnedList {
         }
     }
 
+    /// Panics unless the list is well-formed; returns the tasks, the last spawned first.
+    #[cfg(test)]
+    pub(super) fn assert_valid(&self) -> std::vec::Vec<NonNull<Header>> {
+        let mut tasks = std::vec::Vec::new();
+        let (mut before, mut at) = (None, self.head.get());
+        while let Some(task) = at {
+            // SAFETY: in the list, so alive.
+            let links = unsafe { task.as_ref() };
+            assert!(!tasks.contains(&task.cast()), "a task is listed twice");
+            assert_eq!(
+                links.previous.get(),
+                before,
+                "the list is not one both ways"
+            );
+            tasks.push(task.cast());
+            (before, at) = (at, links.next.get());
+        }
+        tasks
+    }
+
     /// Drops the futures of all tasks, those first that were spawned last.
     pub(super) fn cancel_all(&self) {
         // Dropping one future may end, or even spawn, others: start anew after each. Each round
@@ -96,7 +119,7 @@ impl SpawnedList {
     }
 }
 
-impl<F: Future<Output = ()> + 'static> SpawnedTask<F> {
+impl<F: Future<Output = ()> + 'static, K: 'static> SpawnedTask<F, K> {
     const VTABLE: Vtable = Vtable {
         poll: Self::poll,
         drop_future: Self::drop_future,
@@ -111,6 +134,7 @@ impl<F: Future<Output = ()> + 'static> SpawnedTask<F> {
         executor: NonNull<Executor>,
         free: unsafe fn(NonNull<Header>),
         future: F,
+        keep: K,
     ) -> Self {
         Self {
             links: Links {
@@ -120,6 +144,7 @@ impl<F: Future<Output = ()> + 'static> SpawnedTask<F> {
                 next: Cell::new(None),
             },
             free,
+            keep: ManuallyDrop::new(keep),
             future: UnsafeCell::new(ManuallyDrop::new(future)),
         }
     }
@@ -160,8 +185,11 @@ impl<F: Future<Output = ()> + 'static> SpawnedTask<F> {
         let this = unsafe { task.cast::<Self>().as_ref() };
         this.links.header.executor().spawned.remove(&this.links);
         let free = this.free;
+        // SAFETY: taken out once, as a task is released once.
+        let keep = unsafe { ManuallyDrop::into_inner(ptr::read(&raw const this.keep)) };
         // SAFETY: the future is gone and nobody points to the task any more.
         unsafe { free(task) };
+        drop(keep);
     }
 }
 
@@ -169,17 +197,32 @@ impl Executor {
     /// Runs a future on this thread, in a box of its own.
     ///
     /// # Safety
-    /// The executor neither moves nor goes before the task is released: the future, or somebody
-    /// else, keeps it.
+    /// The executor neither moves nor goes before the task is released. That the future keeps it
+    /// is not enough: see [`Executor::spawn_boxed_with`].
     pub(crate) unsafe fn spawn_boxed<F: Future<Output = ()> + 'static>(&self, future: F) {
-        unsafe fn free<F>(task: NonNull<Header>) {
-            // SAFETY: `spawn_boxed` made it of a box.
-            drop(unsafe { Box::from_raw(task.cast::<SpawnedTask<F>>().as_ptr()) });
+        // SAFETY: the caller's word.
+        unsafe { self.spawn_boxed_with(future, ()) };
+    }
+
+    /// Like [`Executor::spawn_boxed`], and keeps `keep` until the task is released: what keeps the
+    /// executor belongs there. A cancelled task has dropped its future and still waits for its turn
+    /// in the run list, or for what holds it; it needs the executor until then.
+    ///
+    /// # Safety
+    /// The executor neither moves nor goes before `keep` is dropped, nor in that very moment.
+    pub(crate) unsafe fn spawn_boxed_with<F, K>(&self, future: F, keep: K)
+    where
+        F: Future<Output = ()> + 'static,
+        K: 'static,
+    {
+        unsafe fn free<F, K>(task: NonNull<Header>) {
+            // SAFETY: `spawn_boxed_with` made it of a box.
+            drop(unsafe { Box::from_raw(task.cast::<SpawnedTask<F, K>>().as_ptr()) });
         }
         // SAFETY: the caller's word.
-        let task = Box::new(unsafe { SpawnedTask::new(NonNull::from(self), free::<F>, future) });
+        let task = unsafe { SpawnedTask::new(NonNull::from(self), free::<F, K>, future, keep) };
         // SAFETY: a box never moves its content, and `free` takes it back. The executor is not
         // `Sync`: a shared reference to it is on its thread.
-        unsafe { SpawnedTask::launch(NonNull::from(Box::leak(task))) };
+        unsafe { SpawnedTask::launch(NonNull::from(Box::leak(Box::new(task)))) };
     }
 }
