@@ -48,4 +48,31 @@ impl RunList {
         }
         Some(task)
     }
+
+    /// Panics unless the list is well-formed and each task in it knows that; returns the tasks.
+    #[cfg(test)]
+    pub(super) fn assert_valid(&self) -> std::vec::Vec<NonNull<Header>> {
+        use super::task::State;
+
+        let mut tasks = std::vec::Vec::new();
+        let mut at = self.head.get();
+        while let Some(task) = at {
+            assert!(!tasks.contains(&task), "a task is in the run list twice");
+            tasks.push(task);
+            // SAFETY: a task in the list is alive, by the word of the caller who pushed it.
+            let header = unsafe { task.as_ref() };
+            let state = header.state();
+            assert!(
+                matches!(state, State::Queued | State::QueuedDead),
+                "a task in the run list is {state:?}"
+            );
+            at = header.next.get();
+        }
+        assert_eq!(
+            self.tail.get(),
+            tasks.last().copied(),
+            "the tail is not the last"
+        );
+        tasks
+    }
 }

@@ -1,1 +1,8 @@
+//! Unit tests of the executor, on threads of the standard library.
 
+mod model;
+mod spawned;
+mod states;
+mod support;
+mod timers;
+mod wakers;
