@@ -295,7 +295,7 @@ pub struct spdk_bdev_io_internal_fields {
     pub ch: *mut spdk_bdev_channel,
     /// Which fields are valid.
     pub f: spdk_bdev_io_internal_fields__f,
-    /// Its [`spdk_bdev_io_status`].
+    /// Its [`spdk_bdev_io_status`](super::spdk_bdev_io_status).
     pub status: i8,
     /// Why it waits.
     pub retry_state: u8,
@@ -331,7 +331,7 @@ layout! {
 pub struct spdk_bdev_io {
     /// The bdev it is for.
     pub bdev: *mut spdk_bdev,
-    /// Its [`spdk_bdev_io_type`].
+    /// Its [`spdk_bdev_io_type`](crate::bdev::spdk_bdev_io_type).
     pub r#type: u8,
     /// Reserved.
     pub reserved0: u8,
