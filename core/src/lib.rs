@@ -7,6 +7,7 @@ extern crate std;
 
 pub mod app;
 pub mod bdev;
+pub mod completion;
 pub mod cpuset;
 pub mod errno;
 mod executor;
@@ -14,6 +15,7 @@ pub mod io_device;
 pub mod json;
 pub mod local;
 pub mod log;
+pub mod module;
 pub mod message;
 pub mod mutex;
 pub mod poller;

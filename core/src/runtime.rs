@@ -24,37 +24,48 @@ use crate::executor::{Executor, TaskPool, TimersFull};
 /// The io_device whose channels are the executors: SPDK knows devices by address.
 static DEVICE: u8 = 0;
 
-/// How many [`Registration`]s there are.
-static REGISTRATIONS: AtomicU32 = AtomicU32::new(0);
+/// How many want the runtime: see [`register`].
+static USERS: AtomicU32 = AtomicU32::new(0);
 
 fn device() -> *mut c_void {
     ptr::from_ref(&DEVICE).cast_mut().cast()
 }
 
-/// Keeps the runtime known to SPDK. Whoever brings tasks to SPDK's threads holds one: a bdev module
-/// from `module_init` to `module_fini`, an application while it runs.
-///
-/// Made and dropped on the app thread.
+/// Makes the runtime known to SPDK, unless it is. Whoever brings tasks to SPDK's threads does so: a
+/// bdev module in `module_init`, an application when it starts. On the app thread.
+pub(crate) fn register() {
+    if USERS.fetch_add(1, Ordering::Relaxed) == 0 {
+        // SAFETY: the device is a static; the callbacks keep the contract of channels with a context
+        // of the size given; the name is copied.
+        unsafe {
+            ffi::spdk_io_device_register(
+                device(),
+                Some(create_runtime),
+                Some(destroy_runtime),
+                size_of::<Runtime>() as u32,
+                c"barespdk".as_ptr(),
+            );
+        }
+    }
+}
+
+/// Ends what one [`register`] began. On the app thread.
+pub(crate) fn unregister() {
+    if USERS.fetch_sub(1, Ordering::Relaxed) == 1 {
+        // SAFETY: registered by `register`. Channels that still exist keep the device in SPDK until
+        // they are put.
+        unsafe { ffi::spdk_io_device_unregister(device(), None) };
+    }
+}
+
+/// A [`register`] that [`unregister`]s when it is dropped. Of the app thread.
 pub(crate) struct Registration {
     _app_thread_only: PhantomData<*const ()>,
 }
 
 impl Registration {
-    /// Registers the runtime, unless somebody has. On the app thread, or before SPDK has threads.
     pub(crate) fn new() -> Self {
-        if REGISTRATIONS.fetch_add(1, Ordering::Relaxed) == 0 {
-            // SAFETY: the device is a static; the callbacks keep the contract of channels with a
-            // context of the size given; the name is copied.
-            unsafe {
-                ffi::spdk_io_device_register(
-                    device(),
-                    Some(create_runtime),
-                    Some(destroy_runtime),
-                    size_of::<Runtime>() as u32,
-                    c"barespdk".as_ptr(),
-                );
-            }
-        }
+        register();
         Self {
             _app_thread_only: PhantomData,
         }
@@ -63,11 +74,7 @@ impl Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        if REGISTRATIONS.fetch_sub(1, Ordering::Relaxed) == 1 {
-            // SAFETY: registered by `new`. Channels that still exist keep the device in SPDK until
-            // they are put.
-            unsafe { ffi::spdk_io_device_unregister(device(), None) };
-        }
+        unregister();
     }
 }
 
@@ -142,14 +149,14 @@ impl RuntimeRef {
     ///
     /// # Errors
     /// - `EPERM` outside of SPDK's threads,
-    /// - `ENODEV` where no [`Registration`] is held,
+    /// - `ENODEV` where nobody has called [`register`],
     /// - `ENOMEM`, or where the thread has exited.
     pub(crate) fn current() -> Result<Self, Errno> {
         // SAFETY: callable from any thread.
         if unsafe { ffi::spdk_get_thread() }.is_null() {
             return Err(Errno::EPERM);
         }
-        if REGISTRATIONS.load(Ordering::Relaxed) == 0 {
+        if USERS.load(Ordering::Relaxed) == 0 {
             return Err(Errno::ENODEV);
         }
         // SAFETY: on an SPDK thread; a device that SPDK does not know yields null.

@@ -325,7 +325,7 @@ impl Channel {
         this.keep(Keep::Buffer(buffer));
         // SAFETY: the slot was just taken.
         let part = unsafe { this.part() };
-        let PartIovs::Few(few, _) = part.insert(PartIovs::Few([iov; 2], 1)) else {
+        let PartIovs::Few(few) = part.insert(PartIovs::Few([iov; 2])) else {
             return BufIo::new(Io::refused(Errno::EINVAL));
         };
         let iovs = Iovs {

@@ -34,6 +34,7 @@ pub struct Data<'a> {
 
 #[derive(Clone)]
 enum Source {
+    Nothing,
     /// A request of ours, with a task header at the begin of its `driver_ctx`.
     Request(NonNull<ffi::spdk_bdev_io>),
     /// What such a request writes if its data compares equal.
@@ -77,7 +78,7 @@ pub(crate) struct Span {
 
 /// The iovecs of a part of a view, built for one I/O: a few in place, more in a box.
 pub(crate) enum PartIovs {
-    Few([iovec; 2], u8),
+    Few([iovec; 2]),
     Many(Box<[iovec]>),
 }
 
@@ -98,6 +99,16 @@ impl<'a> Data<'a> {
             source: Source::Request(io),
             offset: 0,
             len,
+            _request: PhantomData,
+        }
+    }
+
+    /// The data of a request that has none.
+    pub(crate) fn nothing() -> Self {
+        Self {
+            source: Source::Nothing,
+            offset: 0,
+            len: 0,
             _request: PhantomData,
         }
     }
@@ -293,6 +304,7 @@ impl<'a> Data<'a> {
             // SAFETY: the request is borrowed, so alive, and has a task.
             Source::Request(io) | Source::Fused(io) => unsafe { task_of(*io).as_ref() }.holds() > 0,
             Source::Buffer(shared) => shared.in_flight.get() > 0,
+            Source::Nothing => false,
         }
     }
 
@@ -318,6 +330,7 @@ impl<'a> Data<'a> {
                 }
             }
             Source::Buffer(shared) => (shared.iov.as_ptr(), 1),
+            Source::Nothing => (ptr::null_mut(), 0),
         }
     }
 
@@ -367,6 +380,7 @@ impl<'a> Data<'a> {
                 self.offset == 0 && self.len == whole
             }
             Source::Buffer(shared) => self.offset == 0 && self.len == shared.buffer.len() as u64,
+            Source::Nothing => true,
         }
     }
 
@@ -422,7 +436,7 @@ impl<'a> Data<'a> {
                     *place = iov;
                 }
             });
-            *part = Some(PartIovs::Few(few, count as u8));
+            *part = Some(PartIovs::Few(few));
             part.as_mut()
         } else {
             let mut many = Vec::new();
@@ -432,7 +446,7 @@ impl<'a> Data<'a> {
             part.as_mut()
         };
         let iovs = match iovs {
-            Some(PartIovs::Few(few, _)) => few.as_mut_ptr(),
+            Some(PartIovs::Few(few)) => few.as_mut_ptr(),
             Some(PartIovs::Many(many)) => many.as_mut_ptr(),
             None => ptr::null_mut(),
         };
@@ -478,7 +492,7 @@ impl<'a> Data<'a> {
     pub(crate) fn request(&self) -> Option<NonNull<ffi::spdk_bdev_io>> {
         match self.source {
             Source::Request(io) | Source::Fused(io) => Some(io),
-            Source::Buffer(_) => None,
+            Source::Buffer(_) | Source::Nothing => None,
         }
     }
 
@@ -486,7 +500,7 @@ impl<'a> Data<'a> {
     #[inline]
     pub(crate) fn shared(&self) -> Option<Rc<SharedBuf>> {
         match &self.source {
-            Source::Request(_) | Source::Fused(_) => None,
+            Source::Request(_) | Source::Fused(_) | Source::Nothing => None,
             Source::Buffer(shared) => Some(Rc::clone(shared)),
         }
     }

@@ -62,6 +62,15 @@ impl IoType {
         Self(raw)
     }
 
+    /// Whether requests of this type carry iovecs.
+    #[inline]
+    pub(crate) const fn carries_data(self) -> bool {
+        matches!(
+            self,
+            Self::READ | Self::WRITE | Self::COMPARE | Self::COMPARE_AND_WRITE | Self::ZONE_APPEND
+        )
+    }
+
     /// The number that C uses.
     pub const fn raw(self) -> u32 {
         self.0

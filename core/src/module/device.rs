@@ -1,0 +1,489 @@
+//! A bdev of ours.
+
+use alloc::boxed::Box;
+use alloc::ffi::CString;
+use alloc::sync::Arc;
+use core::cell::UnsafeCell;
+use core::ffi::{CStr, c_int, c_void};
+use core::fmt;
+use core::future::Future;
+use core::mem::{self, ManuallyDrop};
+use core::ptr::{self, NonNull};
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use barespdk_sys as ffi;
+
+use super::options::Options;
+use super::request::{Request, RequestTask};
+use crate::bdev::{IoType, Status};
+use crate::completion::{Sender, completion};
+use crate::errno::Errno;
+use crate::json::{ArrayWriter, JsonWriter, ObjectWriter};
+use crate::runtime::{self, RuntimeRef};
+
+/// What a bdev of ours does. One value stands for one bdev, and serves all threads.
+pub trait Device: Send + Sync + Sized + 'static {
+    /// What each thread has for this bdev: the channels of lower bdevs, counters, queues. All
+    /// requests of the thread share it, so there is no `&mut` to it.
+    type Channel: 'static;
+
+    /// Makes the channel of the calling thread.
+    ///
+    /// # Errors
+    /// Any: the thread then cannot use the bdev.
+    fn open_channel(&self) -> Result<Self::Channel, Errno>;
+
+    /// Whether requests of this type are served. The bdev layer emulates some of the others.
+    fn supports(&self, io_type: IoType) -> bool;
+
+    /// Serves a request, which is completed with the output: on this thread, after all I/O that was
+    /// submitted in its name has ended.
+    fn submit<'a>(
+        &'a self,
+        channel: &'a Self::Channel,
+        request: Request<'a>,
+    ) -> impl Future<Output = Status> + 'a;
+
+    /// Adds to what `bdev_get_bdevs` shows as `driver_specific`.
+    fn dump_info(&self, _object: &mut ObjectWriter<'_>) {}
+
+    /// Writes the RPCs that make this bdev again, as elements `{"method": .., "params": ..}`.
+    fn write_config(&self, _calls: &mut ArrayWriter<'_>) {}
+
+    /// Ends what goes on in the background, and lets go of lower bdevs. Called once, on the app
+    /// thread, when there are no requests, no channels and no users any more. The bdev is gone, for
+    /// all that see it, when this ends.
+    fn destruct(&self) -> impl Future<Output = ()> {
+        async {}
+    }
+}
+
+/// Where a bdev stands.
+#[repr(u8)]
+enum Life {
+    New,
+    Registered,
+    Gone,
+}
+
+struct Node<D> {
+    bdev: UnsafeCell<ffi::spdk_bdev>,
+    fn_table: ffi::spdk_bdev_fn_table,
+    name: CString,
+    life: AtomicU8,
+    device: D,
+}
+
+// SAFETY: `bdev` is SPDK's from registration to the end, which guards it; we touch it before and
+// after only. The rest is immutable, atomic, or shared under the rules of `Device`.
+unsafe impl<D: Device> Send for Node<D> {}
+// SAFETY: as above.
+unsafe impl<D: Device> Sync for Node<D> {}
+
+/// A bdev of ours, registered: a counted handle, for any thread, that may outlive the bdev.
+pub struct Bdev<D: Device> {
+    node: Arc<Node<D>>,
+}
+
+impl<D: Device> Clone for Bdev<D> {
+    fn clone(&self) -> Self {
+        Self {
+            node: Arc::clone(&self.node),
+        }
+    }
+}
+
+/// What SPDK keeps as the context of a channel.
+struct ChannelContext<D: Device> {
+    // Dropped first: it may hold I/O, whose channels hold the runtime.
+    channel: D::Channel,
+    runtime: RuntimeRef,
+}
+
+/// The size of `driver_ctx` that requests of a device need.
+pub(super) const fn context_size<D: Device>() -> usize {
+    const fn of_output<A, B, C, F>(_: &impl FnOnce(A, B, C) -> F) -> usize {
+        size_of::<RequestTask<F>>()
+    }
+    let submit = |device: &'static D, channel: &'static D::Channel, request: Request<'static>| {
+        device.submit(channel, request)
+    };
+    of_output(&submit)
+}
+
+impl<D: Device> Bdev<D> {
+    /// Registers a bdev. On the app thread.
+    ///
+    /// # Errors
+    /// Gives the device back, with `EEXIST` where there is a bdev of this name, `EINVAL` where the
+    /// name is empty or has a NUL, where SPDK does not take the options, or on another thread.
+    pub(super) fn register(
+        module: *mut ffi::spdk_bdev_module,
+        name: &str,
+        product_name: &'static CStr,
+        options: &Options,
+        device: D,
+    ) -> Result<Self, (Errno, D)> {
+        // SAFETY: callable from any thread.
+        let on_app_thread = unsafe { ffi::spdk_thread_is_app_thread(ptr::null_mut()) };
+        let name = match CString::new(name) {
+            Ok(name) if on_app_thread && options.is_valid() => name,
+            _ => return Err((Errno::EINVAL, device)),
+        };
+        // SAFETY: all members of the C struct may be zero.
+        let mut bdev: ffi::spdk_bdev = unsafe { mem::zeroed() };
+        options.apply(&mut bdev);
+        bdev.product_name = product_name.as_ptr().cast_mut();
+        bdev.module = module;
+        let mut node = Arc::new(Node {
+            bdev: UnsafeCell::new(bdev),
+            fn_table: fn_table::<D>(),
+            name,
+            life: AtomicU8::new(Life::New as u8),
+            device,
+        });
+        let context = Arc::as_ptr(&node);
+        if let Some(node) = Arc::get_mut(&mut node) {
+            let bdev = node.bdev.get_mut();
+            bdev.ctxt = context.cast_mut().cast();
+            bdev.name = node.name.as_ptr().cast_mut();
+            bdev.fn_table = &raw const node.fn_table;
+        }
+        // SAFETY: the node stays at its place until `finish_destruct` gives up the reference that
+        // `forget` below leaves to SPDK; the callbacks fit the context's type and size.
+        let registered = unsafe {
+            ffi::spdk_io_device_register(
+                context.cast_mut().cast(),
+                Some(create_channel::<D>),
+                Some(destroy_channel::<D>),
+                size_of::<ChannelContext<D>>() as u32,
+                node.name.as_ptr(),
+            );
+            ffi::spdk_bdev_register(node.bdev.get())
+        };
+        let bdev = Self { node };
+        match Errno::check(registered) {
+            Ok(()) => {
+                bdev.node
+                    .life
+                    .store(Life::Registered as u8, Ordering::Relaxed);
+                mem::forget(bdev.clone());
+                Ok(bdev)
+            }
+            Err(errno) => {
+                // SAFETY: registered above; no channel was made, as nobody has seen the bdev.
+                unsafe { ffi::spdk_io_device_unregister(context.cast_mut().cast(), None) };
+                match Arc::try_unwrap(bdev.node) {
+                    Ok(node) => Err((errno, node.device)),
+                    // Nobody else has the node.
+                    Err(_) => unreachable!("a node that was never shared"),
+                }
+            }
+        }
+    }
+
+    /// What the bdev does.
+    pub fn device(&self) -> &D {
+        &self.node.device
+    }
+
+    /// The name.
+    pub fn name(&self) -> &str {
+        self.node.name.to_str().unwrap_or_default()
+    }
+
+    /// Whether the bdev is registered. It may go at any time, unless this is the app thread.
+    pub fn is_registered(&self) -> bool {
+        self.node.life.load(Ordering::Relaxed) == Life::Registered as u8
+    }
+
+    /// Fails where the bdev is gone, or may go while we look: it goes on the app thread alone.
+    fn check_registered(&self) -> Result<(), Errno> {
+        // SAFETY: callable from any thread.
+        if !unsafe { ffi::spdk_thread_is_app_thread(ptr::null_mut()) } {
+            return Err(Errno::EPERM);
+        }
+        if self.is_registered() {
+            Ok(())
+        } else {
+            Err(Errno::ENODEV)
+        }
+    }
+
+    /// Takes the bdev away: new requests fail, those in flight end, its users close it, and
+    /// [`Device::destruct`] runs to its end. On the app thread.
+    ///
+    /// # Errors
+    /// `ENODEV` where it is gone, `EBUSY` where somebody else takes it away now, `EPERM` on another
+    /// thread than the app thread.
+    pub async fn unregister(&self) -> Result<(), Errno> {
+        self.check_registered()?;
+        let (sender, done) = completion::<c_int>();
+        // SAFETY: registered; the callback is called once, on this thread.
+        unsafe {
+            ffi::spdk_bdev_unregister(
+                self.node.bdev.get(),
+                Some(unregistered),
+                sender.into_context(),
+            );
+        }
+        Errno::check(done.await.unwrap_or(-libc::EIO))
+    }
+
+    /// Calls `visit` with each channel of the bdev, on that channel's thread, one after the other.
+    /// On the app thread. Channels made meanwhile may be left out: what `visit` changes, let
+    /// [`Device::open_channel`] look at first.
+    ///
+    /// # Errors
+    /// `ENODEV` where the bdev is gone, `EPERM` on another thread than the app thread.
+    pub async fn for_each_channel(
+        &self,
+        visit: impl FnMut(&D, &D::Channel) + Send + 'static,
+    ) -> Result<(), Errno> {
+        self.check_registered()?;
+        let (sender, done) = completion::<c_int>();
+        let visitor = Box::new(Visitor::<D> {
+            node: Arc::clone(&self.node),
+            visit: Box::new(visit),
+            sender: ManuallyDrop::new(sender),
+        });
+        // SAFETY: the device is registered, and SPDK does not end its registration meanwhile; the
+        // context is used by one thread after the other, as the messages go, and then by `visited`,
+        // here.
+        unsafe {
+            ffi::spdk_for_each_channel(
+                Arc::as_ptr(&self.node).cast_mut().cast(),
+                Some(visit_channel::<D>),
+                Box::into_raw(visitor).cast(),
+                Some(visited::<D>),
+            );
+        }
+        Errno::check(done.await.unwrap_or(-libc::EIO))
+    }
+
+    /// Says that the number of blocks has changed. On the app thread.
+    ///
+    /// # Errors
+    /// `ENODEV` where the bdev is gone; `EBUSY` where it would shrink while it is open; `EINVAL` for
+    /// 0 blocks; `EPERM` on another thread than the app thread.
+    pub fn resize(&self, num_blocks: u64) -> Result<(), Errno> {
+        self.check_registered()?;
+        if num_blocks == 0 {
+            return Err(Errno::EINVAL);
+        }
+        // SAFETY: registered.
+        Errno::check(unsafe {
+            ffi::spdk_bdev_notify_blockcnt_change(self.node.bdev.get(), num_blocks)
+        })
+    }
+}
+
+impl<D: Device> fmt::Debug for Bdev<D> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Bdev").field(&self.name()).finish()
+    }
+}
+
+unsafe extern "C" fn unregistered(sender: *mut c_void, rc: c_int) {
+    // SAFETY: made by `unregister`; SPDK calls this once, on the thread that asked.
+    unsafe { Sender::<c_int>::from_context(sender) }.send(rc);
+}
+
+/// What goes from thread to thread in `for_each_channel`.
+struct Visitor<D: Device> {
+    node: Arc<Node<D>>,
+    visit: Box<dyn FnMut(&D, &D::Channel) + Send>,
+    /// Of the thread that asked: touched by `visited` alone.
+    sender: ManuallyDrop<Sender<c_int>>,
+}
+
+unsafe extern "C" fn visit_channel<D: Device>(i: *mut ffi::spdk_io_channel_iter) {
+    // SAFETY: the iteration was begun by `for_each_channel`, with a visitor that this thread alone
+    // has now, on a channel of a device of type `D`.
+    unsafe {
+        let visitor = &mut *ffi::spdk_io_channel_iter_get_ctx(i).cast::<Visitor<D>>();
+        let channel = ffi::spdk_io_channel_iter_get_channel(i);
+        let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
+        (visitor.visit)(&visitor.node.device, &(*context).channel);
+        ffi::spdk_for_each_channel_continue(i, 0);
+    }
+}
+
+unsafe extern "C" fn visited<D: Device>(i: *mut ffi::spdk_io_channel_iter, status: c_int) {
+    // SAFETY: as above; SPDK calls this once, last, on the thread that asked.
+    let mut visitor =
+        unsafe { Box::from_raw(ffi::spdk_io_channel_iter_get_ctx(i).cast::<Visitor<D>>()) };
+    // SAFETY: taken once.
+    unsafe { ManuallyDrop::take(&mut visitor.sender) }.send(status);
+}
+
+fn fn_table<D: Device>() -> ffi::spdk_bdev_fn_table {
+    ffi::spdk_bdev_fn_table {
+        destruct: Some(destruct::<D>),
+        submit_request: Some(submit_request::<D>),
+        io_type_supported: Some(io_type_supported::<D>),
+        get_io_channel: Some(get_io_channel),
+        dump_info_json: Some(dump_info_json::<D>),
+        write_config_json: Some(write_config_json::<D>),
+        get_spin_time: None,
+        get_module_ctx: None,
+        get_memory_domains: None,
+        reset_device_stat: None,
+        dump_device_stat_json: None,
+        accel_sequence_supported: None,
+    }
+}
+
+unsafe extern "C" fn submit_request<D: Device>(
+    channel: *mut ffi::spdk_io_channel,
+    io: *mut ffi::spdk_bdev_io,
+) {
+    // SAFETY: SPDK submits an I/O of a bdev of type `D` on a channel of its own. Neither goes before
+    // the I/O is completed, so they outlive the future, which is dropped by then.
+    unsafe {
+        let node = (*(*io).bdev).ctxt.cast::<Node<D>>();
+        let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
+        let io = NonNull::new_unchecked(io);
+        let future = (*node).device.submit(&(*context).channel, Request::new(io));
+        RequestTask::serve(io, NonNull::from((*context).runtime.executor()), future);
+    }
+}
+
+unsafe extern "C" fn io_type_supported<D: Device>(
+    context: *mut c_void,
+    io_type: ffi::spdk_bdev_io_type,
+) -> bool {
+    // SAFETY: the context of a bdev of type `D`, which is alive.
+    unsafe { &*context.cast::<Node<D>>() }
+        .device
+        .supports(IoType::from_raw(io_type))
+}
+
+unsafe extern "C" fn get_io_channel(context: *mut c_void) -> *mut ffi::spdk_io_channel {
+    // SAFETY: the context of a bdev of ours is its io_device.
+    unsafe { ffi::spdk_get_io_channel(context) }
+}
+
+unsafe extern "C" fn create_channel<D: Device>(device: *mut c_void, context: *mut c_void) -> c_int {
+    const {
+        assert!(
+            align_of::<ChannelContext<D>>() <= 16,
+            "SPDK aligns contexts to 16 bytes"
+        )
+    };
+    // SAFETY: the io_device is a node of type `D`, which is alive.
+    let node = unsafe { &*device.cast::<Node<D>>() };
+    let made = RuntimeRef::current().and_then(|runtime| {
+        Ok(ChannelContext {
+            channel: node.device.open_channel()?,
+            runtime,
+        })
+    });
+    match made {
+        Ok(made) => {
+            // SAFETY: SPDK hands over a context of this size and alignment.
+            unsafe { context.cast::<ChannelContext<D>>().write(made) };
+            0
+        }
+        Err(errno) => errno.to_rc(),
+    }
+}
+
+unsafe extern "C" fn destroy_channel<D: Device>(_device: *mut c_void, context: *mut c_void) {
+    // SAFETY: made by `create_channel`, destroyed once, on the same thread, with no I/O in flight.
+    unsafe { context.cast::<ChannelContext<D>>().drop_in_place() };
+}
+
+unsafe extern "C" fn dump_info_json<D: Device>(
+    context: *mut c_void,
+    w: *mut ffi::spdk_json_write_ctx,
+) -> c_int {
+    let Some(w) = NonNull::new(w) else {
+        return -libc::EINVAL;
+    };
+    // SAFETY: the context of a bdev of type `D`; SPDK lends a writer that is inside of an object.
+    let (node, mut writer) = unsafe { (&*context.cast::<Node<D>>(), JsonWriter::from_raw(w)) };
+    match writer.members(|object| node.device.dump_info(object)) {
+        Ok(()) => 0,
+        Err(_) => -libc::ENOMEM,
+    }
+}
+
+unsafe extern "C" fn write_config_json<D: Device>(
+    bdev: *mut ffi::spdk_bdev,
+    w: *mut ffi::spdk_json_write_ctx,
+) {
+    let Some(w) = NonNull::new(w) else { return };
+    // SAFETY: a bdev of type `D`; SPDK lends a writer that is inside of an array.
+    let (node, mut writer) = unsafe { (&*(*bdev).ctxt.cast::<Node<D>>(), JsonWriter::from_raw(w)) };
+    if writer
+        .elements(|calls| node.device.write_config(calls))
+        .is_err()
+    {
+        crate::log_error!("configuration of bdev {:?} not written", node.name);
+    }
+}
+
+/// SPDK calls this on the app thread when nobody uses the bdev any more; 1 says that
+/// `spdk_bdev_destruct_done` will follow.
+unsafe extern "C" fn destruct<D: Device>(context: *mut c_void) -> c_int {
+    // SAFETY: the reference that `register` left to SPDK, taken back once.
+    let node = unsafe { Arc::from_raw(context.cast::<Node<D>>()) };
+    node.life.store(Life::Gone as u8, Ordering::Relaxed);
+    let spawned = runtime::spawn_local({
+        let node = Arc::clone(&node);
+        async move {
+            node.device.destruct().await;
+            end_device(node).await;
+        }
+    });
+    if spawned.is_err() {
+        // There is no memory even for this. C must not be left with a bdev that never goes; but its
+        // io_device stays registered, so the node must stay too.
+        mem::forget(node);
+        return -libc::ENOMEM;
+    }
+    1
+}
+
+async fn end_device<D: Device>(node: Arc<Node<D>>) {
+    let (sender, done) = completion::<()>();
+    // SAFETY: registered by `register`, unregistered once. SPDK calls back, on this thread, when all
+    // channels are gone; the sender is found by way of the node, as SPDK hands over nothing else.
+    unsafe {
+        (*node.bdev.get()).ctxt = sender.into_context();
+        ffi::spdk_io_device_unregister(
+            Arc::as_ptr(&node).cast_mut().cast(),
+            Some(device_unregistered::<D>),
+        );
+    }
+    done.await;
+    // The bdevs that `destruct` let go of are closed by messages to this thread. SPDK looks next at
+    // whether they are free: it is told after these.
+    let node = Box::into_raw(Box::new(node));
+    // SAFETY: an SPDK thread; the box is taken back once, by `tell_spdk`.
+    let sent = unsafe {
+        ffi::spdk_thread_send_msg(ffi::spdk_get_thread(), Some(tell_spdk::<D>), node.cast())
+    };
+    if sent != 0 {
+        // SAFETY: not sent, so it is ours.
+        unsafe { tell_spdk::<D>(node.cast()) };
+    }
+}
+
+unsafe extern "C" fn device_unregistered<D: Device>(device: *mut c_void) {
+    // SAFETY: `end_device` keeps the node, and has put the sender there.
+    unsafe {
+        let node = &*device.cast::<Node<D>>();
+        Sender::<()>::from_context((*node.bdev.get()).ctxt).send(());
+    }
+}
+
+unsafe extern "C" fn tell_spdk<D: Device>(node: *mut c_void) {
+    // SAFETY: made by `end_device`, taken back once. The last of the bdev that SPDK touches is its
+    // callback, before this returns, and only then may the node go.
+    unsafe {
+        let node = Box::from_raw(node.cast::<Arc<Node<D>>>());
+        ffi::spdk_bdev_destruct_done(node.bdev.get(), 0);
+    }
+}

@@ -1,0 +1,130 @@
+//! What a bdev says of itself when it is registered.
+
+use barespdk_sys as ffi;
+
+use crate::uuid::Uuid;
+
+/// The geometry and the limits of a bdev: the fields of `struct spdk_bdev` (`spdk/bdev_module.h`)
+/// that a module sets. All sizes are in blocks where nothing else is said; 0 means that there is no
+/// such limit or preference.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Bytes per block, interleaved metadata included. Not 0.
+    pub block_size: u32,
+    /// How many blocks. Not 0.
+    pub num_blocks: u64,
+    /// The UUID; nil for one that SPDK makes up.
+    pub uuid: Uuid,
+    /// Whether writes may sit in a volatile cache until a flush.
+    pub write_cache: bool,
+    /// Bytes per block of the medium.
+    pub physical_block_size: u32,
+    /// Whether the bdev layer splits writes that are not of one write unit.
+    pub split_on_write_unit: bool,
+    /// Whether the bdev layer splits I/O at `optimal_io_boundary`.
+    pub split_on_optimal_io_boundary: bool,
+    /// The unit of writing; 0 is taken as 1.
+    pub write_unit_size: u32,
+    /// The boundary that I/O should not cross.
+    pub optimal_io_boundary: u32,
+    /// The alignment of writes that suits the medium.
+    pub preferred_write_alignment: u32,
+    /// The granularity of writes that suits the medium.
+    pub preferred_write_granularity: u32,
+    /// The size of writes that suits the medium.
+    pub optimal_write_size: u32,
+    /// The alignment of unmaps that suits the medium.
+    pub preferred_unmap_alignment: u32,
+    /// The granularity of unmaps that suits the medium.
+    pub preferred_unmap_granularity: u32,
+    /// The alignment of buffers as a power of two: 12 is 4096 bytes. The bdev layer copies what is
+    /// not aligned so.
+    pub required_alignment: u8,
+    /// The largest read or write; larger ones are split.
+    pub max_rw_size: u32,
+    /// The largest unmap.
+    pub max_unmap: u32,
+    /// The largest write of zeroes.
+    pub max_write_zeroes: u32,
+    /// Bytes of metadata per block.
+    pub md_size: u32,
+    /// Whether metadata stands in the blocks; else it has buffers of its own.
+    pub md_interleave: bool,
+    /// The type of protection information: `SPDK_DIF_*`.
+    pub dif_type: ffi::spdk_dif_type,
+    /// The format of protection information: `SPDK_DIF_PI_FORMAT_*`.
+    pub dif_pi_format: ffi::spdk_dif_pi_format,
+    /// Whether protection information stands in the first bytes of the metadata.
+    pub dif_is_head_of_md: bool,
+    /// Which parts of the protection information are checked: `SPDK_DIF_FLAGS_*`.
+    pub dif_check_flags: u32,
+}
+
+impl Options {
+    /// A bdev of this size that says no more of itself.
+    pub fn new(block_size: u32, num_blocks: u64) -> Self {
+        Self {
+            block_size,
+            num_blocks,
+            uuid: Uuid::NIL,
+            write_cache: false,
+            physical_block_size: 0,
+            split_on_write_unit: false,
+            split_on_optimal_io_boundary: false,
+            write_unit_size: 0,
+            optimal_io_boundary: 0,
+            preferred_write_alignment: 0,
+            preferred_write_granularity: 0,
+            optimal_write_size: 0,
+            preferred_unmap_alignment: 0,
+            preferred_unmap_granularity: 0,
+            required_alignment: 0,
+            max_rw_size: 0,
+            max_unmap: 0,
+            max_write_zeroes: 0,
+            md_size: 0,
+            md_interleave: false,
+            dif_type: ffi::SPDK_DIF_DISABLE,
+            dif_pi_format: ffi::SPDK_DIF_PI_FORMAT_16,
+            dif_is_head_of_md: false,
+            dif_check_flags: 0,
+        }
+    }
+
+    /// Whether SPDK can register a bdev with these.
+    pub(super) fn is_valid(&self) -> bool {
+        // The bdev layer shifts by the alignment, and divides by the block size.
+        self.block_size > 0 && self.num_blocks > 0 && self.required_alignment < 32
+    }
+
+    pub(super) fn apply(&self, bdev: &mut ffi::spdk_bdev) {
+        bdev.blocklen = self.block_size;
+        bdev.blockcnt = self.num_blocks;
+        bdev.uuid = ffi::spdk_uuid {
+            u: ffi::spdk_uuid__u {
+                raw: *self.uuid.as_bytes(),
+            },
+        };
+        bdev.write_cache = self.write_cache.into();
+        bdev.phys_blocklen = self.physical_block_size;
+        bdev.set_split_on_write_unit(self.split_on_write_unit.into());
+        bdev.set_split_on_optimal_io_boundary(self.split_on_optimal_io_boundary.into());
+        bdev.write_unit_size = self.write_unit_size;
+        bdev.optimal_io_boundary = self.optimal_io_boundary;
+        bdev.preferred_write_alignment = self.preferred_write_alignment;
+        bdev.preferred_write_granularity = self.preferred_write_granularity;
+        bdev.optimal_write_size = self.optimal_write_size;
+        bdev.preferred_unmap_alignment = self.preferred_unmap_alignment;
+        bdev.preferred_unmap_granularity = self.preferred_unmap_granularity;
+        bdev.required_alignment = self.required_alignment;
+        bdev.max_rw_size = self.max_rw_size;
+        bdev.max_unmap = self.max_unmap;
+        bdev.max_write_zeroes = self.max_write_zeroes;
+        bdev.md_len = self.md_size;
+        bdev.set_md_interleave(self.md_interleave.into());
+        bdev.dif_type = self.dif_type;
+        bdev.dif_pi_format = self.dif_pi_format;
+        bdev.set_dif_is_head_of_md(self.dif_is_head_of_md.into());
+        bdev.dif_check_flags = self.dif_check_flags;
+    }
+}

@@ -1,0 +1,358 @@
+//! A request to a bdev of ours, and the task that serves it.
+//!
+//! SPDK lets a module ask for memory behind each I/O (`driver_ctx`). The task of a request lives
+//! there: its header, and the future that the device made of it. The first poll happens inside
+//! `submit_request`; a completion polls the future again, in place. When the future is ready its
+//! output is noted; the I/O is completed when nothing of the request is in flight any more.
+
+use core::cell::{Cell, UnsafeCell};
+use core::fmt;
+use core::future::Future;
+use core::marker::PhantomData;
+use core::mem::ManuallyDrop;
+use core::pin::Pin;
+use core::ptr::NonNull;
+use core::task::{Context, Poll, Waker};
+
+use barespdk_sys as ffi;
+
+use crate::bdev::data::task_of;
+use crate::bdev::{Data, IoType, Status};
+use crate::errno::Errno;
+use crate::executor::Executor;
+use crate::executor::task::{self, Header, Vtable};
+use crate::executor::waker;
+
+/// Where the buffer of a request comes from.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Buffer {
+    /// Nobody has asked.
+    Unasked,
+    /// SPDK looks for one, inside of the call that asked.
+    Asking,
+    /// SPDK looks for one, and will call back.
+    Awaited,
+    Granted,
+    Refused,
+}
+
+/// What of a task does not depend on its future, so that it is found from the I/O alone.
+#[repr(C)]
+struct Front {
+    header: Header,
+    status: Cell<Status>,
+    buffer: Cell<Buffer>,
+    /// Who waits for the buffer, where that is not the task itself.
+    buffer_waker: Cell<Option<Waker>>,
+}
+
+/// What stands in `driver_ctx`.
+#[repr(C)]
+pub(super) struct RequestTask<F> {
+    front: Front,
+    future: UnsafeCell<ManuallyDrop<F>>,
+}
+
+impl<F: Future<Output = Status>> RequestTask<F> {
+    const VTABLE: Vtable = Vtable {
+        poll: Self::poll,
+        drop_future: Self::drop_future,
+        release: Self::release,
+    };
+
+    /// Serves an I/O with a future. The I/O may be complete when this returns.
+    ///
+    /// # Safety
+    /// SPDK has just submitted the I/O to a device whose `get_ctx_size` says at least the size of
+    /// this task. The future, and the executor, outlive the I/O. On the executor's thread.
+    #[inline]
+    pub(super) unsafe fn serve(
+        io: NonNull<ffi::spdk_bdev_io>,
+        executor: NonNull<Executor>,
+        future: F,
+    ) {
+        const {
+            assert!(
+                align_of::<Self>() <= 64,
+                "SPDK aligns driver_ctx to 64 bytes"
+            )
+        };
+        // SAFETY: the context is ours from submission to completion, is large enough, and aligned to
+        // 64 bytes.
+        unsafe {
+            let task = task_of(io).cast::<Self>();
+            task.write(Self {
+                front: Front {
+                    header: Header::new(executor, &Self::VTABLE),
+                    status: Cell::new(Status::Failed),
+                    buffer: Cell::new(Buffer::Unasked),
+                    buffer_waker: Cell::new(None),
+                },
+                future: UnsafeCell::new(ManuallyDrop::new(future)),
+            });
+            task::start(task.cast());
+        }
+    }
+
+    unsafe fn poll(task: NonNull<Header>, cx: &mut Context<'_>) -> Poll<()> {
+        let task = task.cast::<Self>();
+        // SAFETY: the state machine polls one at a time, and not after the end; the memory stays at
+        // its place until the I/O is completed.
+        let future = unsafe { Pin::new_unchecked(&mut **(*task.as_ptr()).future.get()) };
+        let Poll::Ready(status) = future.poll(cx) else {
+            return Poll::Pending;
+        };
+        // SAFETY: alive; the future has ended and is dropped once.
+        unsafe {
+            (*task.as_ptr()).front.status.set(status);
+            Self::drop_future(task.cast());
+        }
+        Poll::Ready(())
+    }
+
+    unsafe fn drop_future(task: NonNull<Header>) {
+        // SAFETY: the state machine drops the future once, and does not poll it after.
+        unsafe { ManuallyDrop::drop(&mut *(*task.cast::<Self>().as_ptr()).future.get()) };
+    }
+
+    unsafe fn release(task: NonNull<Header>) {
+        // SAFETY: the task stands behind its I/O. The future is gone and nothing holds the task, so
+        // this is the last that anybody does with it; the waker's slot is emptied as SPDK does not
+        // drop it.
+        unsafe {
+            let front = task.cast::<Front>().as_ref();
+            drop(front.buffer_waker.take());
+            front.status.get().complete(io_of(task));
+        }
+    }
+}
+
+/// The I/O behind which a task stands.
+///
+/// # Safety
+/// The task is that of a request.
+unsafe fn io_of(task: NonNull<Header>) -> NonNull<ffi::spdk_bdev_io> {
+    // SAFETY: `driver_ctx` is the last member of the I/O, which is in one piece with it.
+    unsafe { task.cast::<ffi::spdk_bdev_io>().sub(1) }
+}
+
+/// A request to a bdev of ours: what [`Device::submit`](super::Device::submit) is to serve.
+///
+/// The request is completed by the output of the future that serves it, once, and cannot be looked
+/// at after: it cannot be kept beyond `'a`.
+pub struct Request<'a> {
+    io: NonNull<ffi::spdk_bdev_io>,
+    _lent: PhantomData<&'a ()>,
+}
+
+impl<'a> Request<'a> {
+    /// # Safety
+    /// SPDK has submitted the I/O to a bdev of ours; it is not completed during `'a`, and its task
+    /// is made before the request is used.
+    pub(super) unsafe fn new(io: NonNull<ffi::spdk_bdev_io>) -> Self {
+        Self {
+            io,
+            _lent: PhantomData,
+        }
+    }
+
+    #[inline]
+    fn params(&self) -> &ffi::spdk_bdev_io_block_params {
+        // SAFETY: alive during `'a`. All members of the union are plain data, of which this is the
+        // largest.
+        unsafe { &(*self.io.as_ptr()).u.bdev }
+    }
+
+    /// What is asked for.
+    #[inline]
+    pub fn io_type(&self) -> IoType {
+        // SAFETY: alive during `'a`.
+        IoType::from_raw(u32::from(unsafe { (*self.io.as_ptr()).r#type }))
+    }
+
+    /// The first block. Of no meaning for a reset or an abort.
+    #[inline]
+    pub fn offset_blocks(&self) -> u64 {
+        self.params().offset_blocks
+    }
+
+    /// How many blocks. Of no meaning for a reset or an abort.
+    #[inline]
+    pub fn num_blocks(&self) -> u64 {
+        self.params().num_blocks
+    }
+
+    /// For a copy: the first block to copy from.
+    pub fn source_offset_blocks(&self) -> u64 {
+        self.params().copy.src_offset_blocks
+    }
+
+    /// Bytes per block.
+    #[inline]
+    pub fn block_size(&self) -> u32 {
+        // SAFETY: the I/O and its bdev are alive during `'a`.
+        unsafe { (*(*self.io.as_ptr()).bdev).blocklen }
+    }
+
+    /// The blocks asked for. `None` where they would go beyond the largest number.
+    pub fn range(&self) -> Option<core::ops::Range<u64>> {
+        let start = self.offset_blocks();
+        Some(start..start.checked_add(self.num_blocks())?)
+    }
+
+    /// The type of protection information of the bdev: `SPDK_DIF_*`.
+    pub fn dif_type(&self) -> ffi::spdk_dif_type {
+        // SAFETY: the I/O and its bdev are alive during `'a`.
+        unsafe { (*(*self.io.as_ptr()).bdev).dif_type }
+    }
+
+    /// When the request was submitted, in ticks of SPDK's clock.
+    pub fn submitted_ticks(&self) -> u64 {
+        // SAFETY: alive during `'a`.
+        unsafe { ffi::spdk_bdev_io_get_submit_tsc(self.io.as_ptr()) }
+    }
+
+    /// The data that a write or a compare brings; of a read, what its submitter gave, which may be
+    /// nothing: see [`Request::buffer`]. A request of a type without data has none, and I/O with that
+    /// is refused.
+    #[inline]
+    pub fn data(&self) -> Data<'a> {
+        if self.io_type().carries_data() {
+            // SAFETY: alive during `'a`, of a bdev of ours, with a task and with iovecs.
+            unsafe { Data::of_request(self.io) }
+        } else {
+            Data::nothing()
+        }
+    }
+
+    /// What a request to compare and write is to write. `EINVAL` for other types.
+    ///
+    /// # Errors
+    /// See above.
+    pub fn fused_data(&self) -> Result<Data<'a>, Errno> {
+        if self.io_type() != IoType::COMPARE_AND_WRITE {
+            return Err(Errno::EINVAL);
+        }
+        // SAFETY: as in `data`; the type was checked.
+        Ok(unsafe { Data::of_fused(self.io) })
+    }
+
+    /// Gets the memory that a read is to fill: the submitter's, or one from SPDK's pools, for which
+    /// this may wait.
+    ///
+    /// Ends with `ENOMEM` where SPDK has none for this request, such as one too large for its pools,
+    /// and with `EINVAL` for a request of a type without data.
+    #[inline]
+    pub fn buffer(&self) -> GetBuffer<'a> {
+        GetBuffer {
+            io: self.io,
+            _lent: PhantomData,
+        }
+    }
+}
+
+impl fmt::Debug for Request<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Request")
+            .field("io_type", &self.io_type())
+            .field("offset_blocks", &self.offset_blocks())
+            .field("num_blocks", &self.num_blocks())
+            .finish()
+    }
+}
+
+/// See [`Request::buffer`].
+#[must_use = "a future does nothing unless it is awaited"]
+pub struct GetBuffer<'a> {
+    io: NonNull<ffi::spdk_bdev_io>,
+    _lent: PhantomData<&'a ()>,
+}
+
+impl<'a> Future for GetBuffer<'a> {
+    type Output = Result<Data<'a>, Errno>;
+
+    #[inline]
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // SAFETY: alive during `'a`.
+        if !IoType::from_raw(u32::from(unsafe { (*self.io.as_ptr()).r#type })).carries_data() {
+            return Poll::Ready(Err(Errno::EINVAL));
+        }
+        // SAFETY: alive during `'a`, with iovecs.
+        let present = unsafe {
+            let params = &(*self.io.as_ptr()).u.bdev;
+            (*(*self.io.as_ptr()).bdev).required_alignment == 0
+                && params.iovcnt > 0
+                && !params.iovs.is_null()
+                && !(*params.iovs).iov_base.is_null()
+        };
+        if present {
+            // SAFETY: alive during `'a`, with a task.
+            return Poll::Ready(Ok(unsafe { Data::of_request(self.io) }));
+        }
+        self.poll_pool(cx)
+    }
+}
+
+impl<'a> GetBuffer<'a> {
+    #[cold]
+    fn poll_pool(&self, cx: &mut Context<'_>) -> Poll<Result<Data<'a>, Errno>> {
+        let io = self.io;
+        // SAFETY: alive during `'a`, with a task.
+        let task = unsafe { task_of(io) };
+        // SAFETY: the task of a request begins with this.
+        let front = unsafe { task.cast::<Front>().as_ref() };
+        if front.buffer.get() == Buffer::Unasked {
+            front.buffer.set(Buffer::Asking);
+            front.header.hold();
+            // SAFETY: alive during `'a`. SPDK calls back once, at once or later; until then the
+            // request is held.
+            unsafe {
+                let params = &(*io.as_ptr()).u.bdev;
+                let block_size = u64::from((*(*io.as_ptr()).bdev).blocklen);
+                let len = params.num_blocks.saturating_mul(block_size);
+                ffi::spdk_bdev_io_get_buf(io.as_ptr(), Some(got_buffer), len);
+            }
+            if front.buffer.get() == Buffer::Asking {
+                front.buffer.set(Buffer::Awaited);
+            }
+        }
+        match front.buffer.get() {
+            // SAFETY: alive during `'a`, with a task.
+            Buffer::Granted => Poll::Ready(Ok(unsafe { Data::of_request(io) })),
+            Buffer::Refused => Poll::Ready(Err(Errno::ENOMEM)),
+            Buffer::Unasked | Buffer::Asking | Buffer::Awaited => {
+                let direct = waker::task_of(cx.waker()) == Some(task);
+                front
+                    .buffer_waker
+                    .set((!direct).then(|| cx.waker().clone()));
+                Poll::Pending
+            }
+        }
+    }
+}
+
+unsafe extern "C" fn got_buffer(
+    _channel: *mut ffi::spdk_io_channel,
+    io: *mut ffi::spdk_bdev_io,
+    success: bool,
+) {
+    // SAFETY: SPDK calls this for an I/O for which `poll_pool` asked, so with a task that is held.
+    let task = unsafe { task_of(NonNull::new_unchecked(io)) };
+    // SAFETY: the task of a request begins with this.
+    let front = unsafe { task.cast::<Front>().as_ref() };
+    let inside_of_the_call = front.buffer.get() == Buffer::Asking;
+    front.buffer.set(if success {
+        Buffer::Granted
+    } else {
+        Buffer::Refused
+    });
+    if !inside_of_the_call {
+        match front.buffer_waker.take() {
+            Some(waker) => waker.wake(),
+            // SAFETY: held until below; this is its thread.
+            None => unsafe { task::resume(task) },
+        }
+    }
+    // SAFETY: held by `poll_pool`, once.
+    unsafe { Header::unhold(task) };
+}
