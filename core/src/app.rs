@@ -27,7 +27,7 @@ use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::marker::PhantomData;
-use core::mem::{self, MaybeUninit};
+use core::mem::MaybeUninit;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, AtomicPtr, Ordering};
 
@@ -35,7 +35,7 @@ use barespdk_sys::{event as ffi, thread};
 
 use crate::errno::Errno;
 use crate::rpc::{Method, RegisterError};
-use crate::runtime::Registration;
+use crate::runtime;
 
 use args::Args;
 pub use options::CliOption;
@@ -223,7 +223,7 @@ impl<'a> App<'a> {
         let running = Box::new(Running {
             start: Cell::new(Some(Box::new(start))),
             shutdown: Cell::new(self.on_shutdown),
-            registration: Cell::new(None),
+            uses_runtime: Cell::new(false),
         });
         let context = ptr::from_ref(&*running).cast_mut();
         RUNNING.store(context, Ordering::Release);
@@ -233,9 +233,6 @@ impl<'a> App<'a> {
         // this call returns.
         let code = unsafe { ffi::spdk_app_start(&raw mut opts, Some(started), context.cast()) };
         RUNNING.store(ptr::null_mut(), Ordering::Release);
-        // Only there if C stopped the application behind our back; then it is too late to
-        // unregister, which needs an SPDK thread.
-        mem::forget(running.registration.take());
         // SAFETY: once, after `spdk_app_start`, on its thread.
         unsafe { ffi::spdk_app_fini() };
         Ok(code)
@@ -311,14 +308,17 @@ static RUNNING: AtomicPtr<Running> = AtomicPtr::new(ptr::null_mut());
 struct Running {
     start: Cell<Option<Callback>>,
     shutdown: Cell<Option<Callback>>,
-    registration: Cell<Option<Registration>>,
+    /// Whether the runtime is registered on our behalf. It stays so if C ends the application past
+    /// [`stop`]; SPDK then forgets it when it is finalised.
+    uses_runtime: Cell<bool>,
 }
 
 /// SPDK calls this on the app thread when everything is initialised.
 unsafe extern "C" fn started(context: *mut c_void) {
     // SAFETY: `run` passed a `Running` that lives while `spdk_app_start` runs; on the app thread.
     let running = unsafe { &*context.cast_const().cast::<Running>() };
-    running.registration.set(Some(Registration::new()));
+    runtime::register();
+    running.uses_runtime.set(true);
     if let Some(start) = running.start.take() {
         start();
     }
@@ -371,8 +371,10 @@ unsafe extern "C" fn stop_asked(code: *mut c_void) {
 /// On the app thread.
 unsafe fn stop_here(code: c_int) {
     // SAFETY: on the app thread, which runs within `spdk_app_start`: NULL or live.
-    if let Some(running) = unsafe { RUNNING.load(Ordering::Acquire).as_ref() } {
-        drop(running.registration.take());
+    if let Some(running) = unsafe { RUNNING.load(Ordering::Acquire).as_ref() }
+        && running.uses_runtime.replace(false)
+    {
+        runtime::unregister();
     }
     // SAFETY: there is an app thread: this one.
     unsafe { ffi::spdk_app_stop(code) };

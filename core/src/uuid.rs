@@ -97,6 +97,13 @@ impl Uuid {
         (&raw mut *self).cast()
     }
 
+    /// A copy for a struct of SPDK's.
+    pub const fn to_raw(self) -> ffi::spdk_uuid {
+        ffi::spdk_uuid {
+            u: ffi::spdk_uuid__u { raw: self.0 },
+        }
+    }
+
     /// Copies a UUID of SPDK's.
     pub const fn from_raw(raw: &ffi::spdk_uuid) -> Self {
         // SAFETY: both types have the same size and alignment (asserted above) and all 16 bytes of

@@ -143,8 +143,8 @@ impl<F: Fn()> Drop for OnDrop<F> {
     }
 }
 
-/// Has `write` write the value that is due, and does so itself if `write` did not. The writer it
-/// lends may have been forgotten rather than dropped, hence the flag.
+/// Has `write` write the value that is due, and does so itself if `write` did not. A flag rather
+/// than a destructor of the writer it lends, because destructors can be skipped.
 fn one_value(writer: &JsonWriter<'_>, write: impl FnOnce(ValueWriter<'_>)) {
     let written = Cell::new(false);
     write(ValueWriter {

@@ -2,7 +2,6 @@
 
 use core::ffi::CStr;
 use core::fmt;
-use core::ops::BitOr;
 use core::ptr::{self, NonNull};
 
 use barespdk_sys::{json, jsonrpc, rpc as ffi, thread};
@@ -12,7 +11,7 @@ use super::params::Params;
 use super::request::{Reply, RpcRequest};
 use crate::runtime;
 
-/// In which states of the application a method may be called; combine with `|`.
+/// In which states of the application a method may be called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct States(u32);
 
@@ -21,14 +20,8 @@ impl States {
     pub const STARTUP: Self = Self(ffi::SPDK_RPC_STARTUP);
     /// In normal operation.
     pub const RUNTIME: Self = Self(ffi::SPDK_RPC_RUNTIME);
-}
-
-impl BitOr for States {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
+    /// Always.
+    pub const ANY: Self = Self(ffi::SPDK_RPC_STARTUP | ffi::SPDK_RPC_RUNTIME);
 }
 
 /// A method of JSON-RPC: its name, when it may be called, and what it does.
@@ -58,7 +51,8 @@ impl Method {
         }
     }
 
-    /// A method that answers at once, with what the handler returns.
+    /// A method that answers at once, with what the handler returns. The reply cannot borrow from
+    /// the parameters; a function that returns `impl Reply` has to say so: `impl Reply + use<>`.
     pub const fn sync<F, R>(name: &'static CStr, states: States, handler: F) -> Self
     where
         F: Fn(Params<'_>) -> Result<R, RpcError> + Copy + Send + Sync + 'static,
