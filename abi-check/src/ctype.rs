@@ -14,6 +14,9 @@ pub(crate) enum Encoding {
     Float,
 }
 
+/// Stands for the name of a type without one, in messages.
+const NO_TAG: &str = "(no tag)";
+
 /// Names a struct, union or enum within one [`CTypes`].
 pub(crate) type Id = usize;
 
@@ -159,6 +162,12 @@ impl CTypes {
         self.declare(ty, String::new()).trim_end().to_string()
     }
 
+    /// The C declaration of a name with a type; `None` if the type cannot be spelled.
+    pub(crate) fn declaration(&self, ty: &CType, name: &str) -> Option<String> {
+        let text = self.declare(ty, name.to_string());
+        (!text.contains(NO_TAG)).then(|| text.trim_end().to_string())
+    }
+
     /// The C spelling of a function.
     pub(crate) fn prototype(&self, name: &str, function: &CFunction) -> String {
         let mut text = format!("{name}(");
@@ -204,7 +213,7 @@ impl CTypes {
             CType::Aggregate(id) => base(&self.aggregate_name(*id)),
             CType::Enum(id) => {
                 let tag = self.enums.get(id).and_then(|e| e.tag.as_deref());
-                base(&format!("enum {}", tag.unwrap_or("(no tag)")))
+                base(&format!("enum {}", tag.unwrap_or(NO_TAG)))
             }
             CType::Function(function) => self.prototype(&declarator, function),
         }
@@ -213,11 +222,7 @@ impl CTypes {
     fn aggregate_name(&self, id: Id) -> String {
         match self.aggregates.get(&id) {
             Some(CAggregate { kind, tag, .. }) => {
-                format!(
-                    "{} {}",
-                    kind.keyword(),
-                    tag.as_deref().unwrap_or("(no tag)")
-                )
+                format!("{} {}", kind.keyword(), tag.as_deref().unwrap_or(NO_TAG))
             }
             None => "struct (unknown)".to_string(),
         }

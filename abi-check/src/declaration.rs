@@ -12,10 +12,19 @@ pub(crate) struct Declarator {
     /// The width, if it is a bit-field.
     pub(crate) width: Option<Range<usize>>,
     /// The parameters, if it is a pointer to a function.
-    pub(crate) parameters: Option<Vec<Parameter>>,
+    pub(crate) parameters: Option<Parameters>,
 }
 
-/// A parameter of a function, or a member of a struct.
+/// The parameters of a function.
+#[derive(Clone, Debug)]
+pub(crate) struct Parameters {
+    /// Between the parentheses.
+    pub(crate) span: Range<usize>,
+    pub(crate) list: Vec<Parameter>,
+    pub(crate) variadic: bool,
+}
+
+/// A parameter of a function.
 #[derive(Clone, Debug)]
 pub(crate) struct Parameter {
     /// `None` for parameters without a name.
@@ -109,12 +118,7 @@ pub(crate) struct Callable {
     /// The result type; without `static inline` and the like.
     pub(crate) result: Range<usize>,
     pub(crate) name_span: Range<usize>,
-    pub(crate) parameters: Vec<Parameter>,
-    /// Between the parentheses.
-    pub(crate) parameter_list: Range<usize>,
-    pub(crate) variadic: bool,
+    pub(crate) parameters: Parameters,
     /// The braces of a function that is defined in the header.
     pub(crate) body: Option<Range<usize>>,
-    /// Whether it is a typedef.
-    pub(crate) typedef: bool,
 }

@@ -6,7 +6,9 @@ use std::ops::Range;
 use std::path::Path;
 
 use crate::bindings::Kind;
-use crate::declaration::{Aggregate, Callable, Declarator, Enum, Enumerator, Member, Parameter};
+use crate::declaration::{
+    Aggregate, Callable, Declarator, Enum, Enumerator, Member, Parameter, Parameters,
+};
 use crate::token::{Macro, Token, TokenKind, split};
 
 /// A header and what it declares.
@@ -215,7 +217,7 @@ impl Parser<'_> {
             // typedef RESULT (*NAME)(PARAMETERS)
             if self.word(open + 1) == "*" && self.word(open + 4) == "(" {
                 let result = self.span(range.start + 1..open);
-                self.callable(result, open + 2, open + 4, None, true);
+                self.callable(result, open + 2, open + 4, None);
             }
             return;
         }
@@ -233,7 +235,7 @@ impl Parser<'_> {
             return;
         };
         if open > first + 1 && self.tokens[open - 1].kind == TokenKind::Word {
-            self.callable(self.span(first..open - 1), open - 1, open, body, false);
+            self.callable(self.span(first..open - 1), open - 1, open, body);
         }
     }
 
@@ -257,40 +259,46 @@ impl Parser<'_> {
         name: usize,
         open: usize,
         body: Option<Range<usize>>,
-        typedef: bool,
     ) {
         let end = self.behind_closing(open);
-        let (parameters, variadic) = self.parameters(open + 1..end - 1);
-        let parameter_list = self.tokens[open].end..self.tokens[end - 1].start;
+        let parameters = self.parameters(open, end);
         self.callables.push(Callable {
             name: self.word(name).to_string(),
             result,
             name_span: self.span(name..name + 1),
             parameters,
-            parameter_list,
-            variadic,
             body,
-            typedef,
         });
     }
 
-    fn parameters(&self, range: Range<usize>) -> (Vec<Parameter>, bool) {
-        let (mut parameters, mut variadic) = (Vec::new(), false);
+    /// The parameters within the parentheses `open..end`.
+    fn parameters(&self, open: usize, end: usize) -> Parameters {
+        let span = self.tokens[open].end..self.tokens[end - 1].start.max(self.tokens[open].end);
+        let (mut list, mut variadic) = (Vec::new(), false);
+        let range = open + 1..end - 1;
         if range.len() == 1 && self.word(range.start) == "void" {
-            return (parameters, variadic);
+            return Parameters {
+                span,
+                list,
+                variadic,
+            };
         }
         for part in self.split_at(range, ",") {
             if self.word(part.start) == "..." {
                 variadic = true;
                 continue;
             }
-            let declarator = self.declarator(part.clone(), false);
-            parameters.push(Parameter {
-                name: declarator.name,
+            let name = self.declarator(part.clone(), false).name;
+            list.push(Parameter {
+                name,
                 span: self.span(part),
             });
         }
-        (parameters, variadic)
+        Parameters {
+            span,
+            list,
+            variadic,
+        }
     }
 
     fn definition(&mut self, keyword: usize, brace: usize, end: usize) {
@@ -412,10 +420,8 @@ impl Parser<'_> {
             let close = self.behind_closing(open);
             let name = (open + 1..close)
                 .find(|i| self.tokens[*i].kind == TokenKind::Word && self.word(*i) != "const");
-            let parameters = (self.word(close) == "(").then(|| {
-                let list_end = self.behind_closing(close);
-                self.parameters(close + 1..list_end - 1).0
-            });
+            let parameters = (self.word(close) == "(")
+                .then(|| self.parameters(close, self.behind_closing(close)));
             return Declarator {
                 name: name.map(|index| self.word(index).to_string()),
                 span: self.span(open..part.end),

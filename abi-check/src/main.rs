@@ -12,6 +12,7 @@ mod evaluate;
 mod header;
 mod invocations;
 mod layout;
+mod mutate;
 mod names;
 mod nesting;
 mod probe;
@@ -59,6 +60,25 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     bindings: Option<PathBuf>,
 
+    /// Change copies of the headers in every way that ought to be noticed, and count what is
+    ///
+    /// Each copy has one change to one thing that the bindings mirror; the exit code is 1 unless
+    /// all are reported. Minutes for all of them; see --sample.
+    #[arg(long, requires = "spdk")]
+    mutate: bool,
+
+    /// With --mutate: make only this many changes, chosen at random
+    #[arg(long, value_name = "N", requires = "mutate")]
+    sample: Option<usize>,
+
+    /// With --sample: decides the choice
+    #[arg(long, value_name = "S", default_value_t = 1, requires = "mutate")]
+    seed: u64,
+
+    /// With --mutate: also list the changes that could not be made
+    #[arg(long, requires = "mutate")]
+    verbose: bool,
+
     /// Print the report as JSON
     #[arg(long)]
     json: bool,
@@ -91,6 +111,9 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let title = match &arguments.spdk {
         Some(root) => {
             let spdk = Spdk::open(root)?;
+            if arguments.mutate {
+                return mutate(&bindings, &spdk, arguments);
+            }
             check_spdk(&bindings, &spdk, &mut report)?;
             format!(
                 "checked {} against SPDK {} in {}",
@@ -119,6 +142,20 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     Ok(ExitCode::from(u8::from(!report.mismatches.is_empty())))
 }
 
+fn mutate(bindings: &Bindings, spdk: &Spdk, arguments: &Arguments) -> Result<ExitCode, String> {
+    let sample = mutate::Sample {
+        count: arguments.sample,
+        seed: arguments.seed,
+    };
+    let score = mutate::run(bindings, spdk, sample)?;
+    if arguments.json {
+        println!("{:#}", score.json());
+    } else {
+        score.print(arguments.verbose);
+    }
+    Ok(ExitCode::from(u8::from(!score.is_perfect())))
+}
+
 fn default_bindings() -> PathBuf {
     let manifest = Path::new(env!("CARGO_MANIFEST_DIR"));
     let directory = manifest.parent().unwrap_or(manifest).join("ffi/src");
@@ -138,6 +175,7 @@ fn check_spdk(bindings: &Bindings, spdk: &Spdk, report: &mut Report) -> Result<(
         compiler: &compiler,
         includes: spdk.include_directories(),
         directory: directory.path(),
+        flags: &[],
     };
     let mut includes = Vec::new();
     for header in &bindings.headers {
@@ -149,7 +187,7 @@ fn check_spdk(bindings: &Bindings, spdk: &Spdk, report: &mut Report) -> Result<(
             }
         }
     }
-    let headers = Headers::of(spdk);
+    let headers = Headers::of(&prober.includes);
     let check = check::Check {
         bindings,
         headers: &headers,

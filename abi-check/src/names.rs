@@ -2,24 +2,29 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use crate::bindings::Kind;
 use crate::declaration;
 use crate::header::Header;
-use crate::spdk::Spdk;
 
-/// The headers of an SPDK, read when they are first needed.
-#[derive(Debug)]
+/// A header file that is read when it is first needed.
+type Lazy = (PathBuf, OnceLock<Option<Header>>);
+
+/// The headers of an SPDK.
+#[derive(Clone, Debug)]
 pub(crate) struct Headers {
-    files: BTreeMap<Arc<str>, (std::path::PathBuf, OnceLock<Option<Header>>)>,
+    files: Arc<BTreeMap<Arc<str>, Lazy>>,
+    /// Stands for the file of this name.
+    replaced: Option<(Arc<str>, Arc<Header>)>,
 }
 
 impl Headers {
-    /// Lists the headers of an SPDK.
-    pub(crate) fn of(spdk: &Spdk) -> Self {
+    /// Lists the headers in include directories, of which the first one counts.
+    pub(crate) fn of(directories: &[PathBuf]) -> Self {
         let mut files = BTreeMap::new();
-        for directory in spdk.include_directories().into_iter().rev() {
+        for directory in directories.iter().rev() {
             let Ok(entries) = fs::read_dir(directory.join("spdk")) else {
                 continue;
             };
@@ -30,11 +35,32 @@ impl Headers {
                 }
             }
         }
-        Self { files }
+        Self {
+            files: Arc::new(files),
+            replaced: None,
+        }
+    }
+
+    /// The same headers but for one.
+    pub(crate) fn with(&self, name: Arc<str>, header: Header) -> Self {
+        Self {
+            files: self.files.clone(),
+            replaced: Some((name, Arc::new(header))),
+        }
+    }
+
+    /// The names of all headers.
+    pub(crate) fn names(&self) -> impl Iterator<Item = &Arc<str>> {
+        self.files.keys()
     }
 
     /// A header by its name in an `#include`.
     pub(crate) fn get(&self, name: &str) -> Option<&Header> {
+        if let Some((replaced, header)) = &self.replaced
+            && **replaced == *name
+        {
+            return Some(header);
+        }
         let (path, header) = self.files.get(name)?;
         header.get_or_init(|| Header::read(path).ok()).as_ref()
     }

@@ -73,6 +73,8 @@ pub(crate) struct Prober<'a> {
     pub(crate) compiler: &'a Compiler,
     pub(crate) includes: Vec<PathBuf>,
     pub(crate) directory: &'a Path,
+    /// Further flags for every compilation.
+    pub(crate) flags: &'a [&'a str],
 }
 
 const PRELUDE: &str = "struct abi_number { unsigned long long value; unsigned char negative; };\n\
@@ -100,8 +102,9 @@ impl Prober<'_> {
     ) -> Result<Vec<crate::compiler::Diagnostic>, String> {
         let source = self.directory.join(name);
         fs::write(&source, text).map_err(|e| format!("cannot write {}: {e}", source.display()))?;
+        let flags: Vec<&str> = self.flags.iter().chain(flags).copied().collect();
         self.compiler
-            .compile(&source, &self.includes, flags, output)
+            .compile(&source, &self.includes, &flags, output)
     }
 
     /// Puts the questions to the compiler.

@@ -55,7 +55,7 @@ pub(crate) fn check_names(headers: &Headers, callable: &Callable, report: &mut R
     }
     compare_names(
         &callable.prototype,
-        &declared.parameters,
+        &declared.parameters.list,
         place,
         &callable.name,
         report,

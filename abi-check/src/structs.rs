@@ -137,7 +137,13 @@ impl Subject<'_> {
         });
         if let Some(parameters) = declarator.and_then(|d| d.parameters.as_ref()) {
             let what = format!("{}.{}", self.what, field.name);
-            prototypes::compare_names(prototype, parameters, &field.origin.place, &what, report);
+            prototypes::compare_names(
+                prototype,
+                &parameters.list,
+                &field.origin.place,
+                &what,
+                report,
+            );
         }
     }
 
