@@ -27,6 +27,7 @@ use barespdk_sys as ffi;
 use crate::cpuset::Cpuset;
 use crate::errno::Errno;
 use crate::message::{Receiver, Sender, oneshot};
+use crate::runtime;
 use record::{Origin, Record};
 
 /// A handle on an SPDK thread. It may outlive the thread; then everything it does is an error value.
@@ -183,16 +184,45 @@ impl Thread {
         self.record.is_open()
     }
 
-    /// Whether the thread is gone: it has exited and SPDK has freed it. The app thread is never freed
-    /// while the application runs.
+    /// Whether the thread is gone: it has exited and SPDK has freed it, which it does when the period of
+    /// the last timed poller there, dropped or not, has passed. The app thread is never freed while the
+    /// application runs.
     pub fn has_exited(&self) -> bool {
         // SAFETY: any id may be asked for; the result is not followed.
         self.record.is_closed() && unsafe { ffi::spdk_thread_get_by_id(self.id()) }.is_null()
     }
 
+    /// Runs a future on the current thread: [`spawn_local`](runtime::spawn_local).
+    ///
+    /// # Errors
+    /// Those of `spawn_local`.
+    pub fn spawn_here<F>(future: F) -> Result<(), Errno>
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        runtime::spawn_local(future)
+    }
+
     /// Runs `closure` on the thread, soon, after what was sent before. Never during this call, not
     /// even when that thread is the current one. A closure that was taken runs, also if the thread is
     /// asked to exit meanwhile; only the end of the process keeps it from running.
+    ///
+    /// ```compile_fail,E0277
+    /// # fn to(thread: &barespdk::thread::Thread) {
+    /// // It leaves the current thread, so it may take along what is `Send` alone.
+    /// let local = std::rc::Rc::new(1);
+    /// let _ = thread.send(move || drop(local));
+    /// # }
+    /// ```
+    ///
+    /// ```compile_fail,E0597
+    /// # fn to(thread: &barespdk::thread::Thread) {
+    /// // It runs later, so it borrows nothing.
+    /// let local = 1;
+    /// let borrowed = &local;
+    /// let _ = thread.send(move || drop(*borrowed));
+    /// # }
+    /// ```
     ///
     /// # Errors
     /// [`SendError`] with the closure if the thread exits or is gone, or if there is no memory.
@@ -219,6 +249,40 @@ impl Thread {
             errno,
             closure: Call { sender, .. },
         }) = self.record.send(Origin::User, call)
+        {
+            sender.fail(errno);
+        }
+        receiver
+    }
+
+    /// Has the thread make a future and run it, and gives a future of its output.
+    ///
+    /// The future is made there by `maker`, so it need not be `Send`. It starts without being waited
+    /// for, and runs on if what this returns is dropped.
+    ///
+    /// ```compile_fail,E0277
+    /// # fn on(thread: &barespdk::thread::Thread) {
+    /// // What the maker takes along must be `Send`.
+    /// let local = std::rc::Rc::new(1);
+    /// drop(thread.spawn(move || async move { *local }));
+    /// # }
+    /// ```
+    ///
+    /// What is returned fails as that of [`call`](Self::call) does, and with `ECANCELED` if the future
+    /// was dropped because the thread exits or cannot run tasks (see
+    /// [`spawn_local`](crate::runtime::spawn_local)).
+    pub fn spawn<M, F>(&self, maker: M) -> Receiver<F::Output>
+    where
+        M: FnOnce() -> F + Send + 'static,
+        F: Future + 'static,
+        F::Output: Send + 'static,
+    {
+        let (sender, receiver) = oneshot();
+        let spawn = Spawn { sender, maker };
+        if let Err(SendError {
+            errno,
+            closure: Spawn { sender, .. },
+        }) = self.record.send(Origin::User, spawn)
         {
             sender.fail(errno);
         }
@@ -273,6 +337,29 @@ where
         let result = (self.function)();
         // Nobody may wait for it any more; then it is dropped here.
         drop(self.sender.send(result));
+    }
+}
+
+/// What [`Thread::spawn`] sends.
+struct Spawn<M, T> {
+    sender: Sender<T>,
+    maker: M,
+}
+
+impl<M, F> crate::message::Job for Spawn<M, F::Output>
+where
+    M: FnOnce() -> F + Send + 'static,
+    F: Future + 'static,
+    F::Output: Send + 'static,
+{
+    fn run(self) {
+        let Self { sender, maker } = self;
+        let future = maker();
+        // A future that is refused is dropped with its sender, which tells who waits.
+        let _ = runtime::spawn_local(async move {
+            // Nobody may wait for it any more.
+            drop(sender.send(future.await));
+        });
     }
 }
 

@@ -32,9 +32,11 @@ use super::record::Record;
 use crate::errno::Errno;
 use crate::local::Table;
 use crate::mutex::Mutex;
+use crate::runtime;
 
-/// How often an anchor looks whether its thread was told to exit.
-const WATCH_PERIOD_US: u64 = 50_000;
+/// How often an anchor looks whether its thread was told to exit. SPDK frees an exited thread when the
+/// period of its last timed poller has passed, so this also bounds how long a thread lingers.
+const WATCH_PERIOD_US: u64 = 10_000;
 /// How long channels may keep a thread from closing; SPDK's own patience is five seconds.
 const CLOSE_TIMEOUT_S: u64 = 4;
 
@@ -330,6 +332,7 @@ impl Anchor {
         }
         self.record.begin_close();
         self.hurry();
+        runtime::cancel_current_thread();
         self.locals.clear();
     }
 
