@@ -73,7 +73,8 @@ const fn c_str(text: &'static str) -> &'static CStr {
     }
 }
 
-/// Whether a line of this level goes anywhere: to stderr or to syslog.
+/// Whether a line of this level goes anywhere: to stderr or to syslog. An application with a log
+/// function of its own (`spdk_log_open`) gets the lines that these levels let pass.
 #[inline]
 pub fn enabled(level: Level) -> bool {
     // SAFETY: both functions take nothing and read one integer, which is written when the
@@ -203,31 +204,31 @@ macro_rules! log {
     };
 }
 
-/// Logs an error: something failed. Arguments as for `format!`; see [`crate::log`].
+/// Logs an error: something failed. Arguments as for `format!`; see [log](mod@crate::log).
 #[macro_export]
 macro_rules! log_error {
     ($($arg:tt)+) => { $crate::log!($crate::log::Level::Error, $($arg)+) };
 }
 
-/// Logs a warning. Arguments as for `format!`; see [`crate::log`].
+/// Logs a warning. Arguments as for `format!`; see [log](mod@crate::log).
 #[macro_export]
 macro_rules! log_warn {
     ($($arg:tt)+) => { $crate::log!($crate::log::Level::Warn, $($arg)+) };
 }
 
-/// Logs a notice: what an operator wants to see once. Arguments as for `format!`; see [`crate::log`].
+/// Logs a notice: what an operator wants to see once. Arguments as for `format!`; see [log](mod@crate::log).
 #[macro_export]
 macro_rules! log_notice {
     ($($arg:tt)+) => { $crate::log!($crate::log::Level::Notice, $($arg)+) };
 }
 
-/// Logs details. Arguments as for `format!`; see [`crate::log`].
+/// Logs details. Arguments as for `format!`; see [log](mod@crate::log).
 #[macro_export]
 macro_rules! log_info {
     ($($arg:tt)+) => { $crate::log!($crate::log::Level::Info, $($arg)+) };
 }
 
-/// Logs details for developers. Arguments as for `format!`; see [`crate::log`].
+/// Logs details for developers. Arguments as for `format!`; see [log](mod@crate::log).
 #[macro_export]
 macro_rules! log_debug {
     ($($arg:tt)+) => { $crate::log!($crate::log::Level::Debug, $($arg)+) };
