@@ -1,3 +1,29 @@
-//! A raid1 driver.
+//! A mirror of bdevs for SPDK v26.01.
+//!
+//! ```text
+//!  rpc ──► mirrors (by name) ──► Mirror ── legs: which base bdevs are in
+//!                                  │ per thread
+//!                                  ▼
+//!                                Channel ── io::{read, write, reset} ──► base bdevs
+//! ```
+//!
+//! The module and its RPCs register themselves when the program, or the shared object, is loaded. So
+//! any SPDK application hosts the shared object by `LD_PRELOAD`, and a Rust program becomes one that
+//! has mirrors by linking this crate: `use barespdk_raid1 as _;`.
 #![no_std]
+
+extern crate alloc;
+// The shared object needs a panic handler and an allocator. This is all that is used of `std`: it
+// has no name here.
 extern crate std as _;
+
+mod channel;
+mod driver;
+mod geometry;
+mod io;
+mod leg;
+mod legs;
+mod mirror;
+mod mirrors;
+mod removal;
+mod rpc;

@@ -1,0 +1,31 @@
+//! Reads: from the leg that has the least to do, and on an error from the next.
+
+use barespdk::bdev::Status;
+use barespdk::module::Request;
+
+use crate::channel::Channel;
+use crate::legs::LegSet;
+
+#[inline]
+pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
+    if request.buffer().await.is_err() {
+        return Status::Failed;
+    }
+    let mut tried = LegSet::EMPTY;
+    let mut status = Status::Failed;
+    // Each round tries one leg more.
+    while let Some(reading) = channel.read(request.num_blocks(), tried, |leg| {
+        leg.read(&request.data(), request.offset_blocks())
+    }) {
+        let outcome = reading.io.await;
+        drop(reading.load);
+        match outcome {
+            Ok(()) => return Status::Success,
+            Err(error) => {
+                tried.insert(reading.slot);
+                status = error.status();
+            }
+        }
+    }
+    status
+}

@@ -1,0 +1,97 @@
+//! Legs that go: removed by their bdev's owner, by RPC, or because they failed a write.
+//!
+//! A leg is first taken out of the mirror's table, so that new channels do not have it, then out of
+//! each thread's channel. When that is done nobody reads from it, and what it missed can be
+//! acknowledged. Its bdev is closed when the last I/O to it has ended.
+
+use alloc::string::{String, ToString};
+
+use barespdk::errno::Errno;
+use barespdk::module::Bdev;
+use barespdk::thread::Thread;
+use barespdk::{log_error, log_warn, runtime};
+
+use crate::legs::TakeOut;
+use crate::mirror::Mirror;
+use crate::mirrors;
+
+/// Takes a leg out. On the app thread. When this ends, no thread reads from the leg any more.
+pub(crate) async fn take_out(
+    mirror: &Bdev<Mirror>,
+    slot: u8,
+    reason: &str,
+) -> Result<TakeOut, Errno> {
+    let (taken, base) = mirror.device().legs.lock().take_out(slot);
+    if let Some(base) = base {
+        log_warn!(
+            "raid1 {}: base bdev '{base}' is out: {reason}",
+            mirror.name()
+        );
+    }
+    if taken != TakeOut::Last {
+        // Also where another is about to take it out: that may not have reached all threads yet.
+        mirror
+            .for_each_channel(move |_, channel| channel.drop_leg(slot))
+            .await?;
+    }
+    Ok(taken)
+}
+
+/// Takes out a leg that failed a write which another leg did. From any thread. When this says
+/// `true`, no thread reads from the leg any more.
+pub(crate) async fn eject(mirror: &Mirror, slot: u8) -> bool {
+    let name = mirror.name.clone();
+    let Some(app) = Thread::app() else {
+        return false;
+    };
+    let taken = app
+        .spawn(move || async move {
+            let mirror = mirrors::find(&name).ok_or(Errno::ENODEV)?;
+            take_out(&mirror, slot, "it failed a write").await
+        })
+        .await;
+    match taken {
+        Ok(Ok(TakeOut::Out | TakeOut::WasOut)) => true,
+        Ok(Ok(TakeOut::Last)) => false,
+        Ok(Err(errno)) | Err(errno) => {
+            log_error!("raid1 {}: leg {slot} not taken out: {errno}", mirror.name);
+            false
+        }
+    }
+}
+
+/// A base bdev is about to go. On the app thread.
+pub(crate) fn on_removed(mirror: &str, base: &str) {
+    let (mirror, base) = (mirror.to_string(), base.to_string());
+    if let Err(errno) = runtime::spawn_local(follow_removed(mirror, base)) {
+        log_error!("raid1: a removed base bdev cannot be closed: {errno}");
+    }
+}
+
+async fn follow_removed(mirror: String, base: String) {
+    // A mirror that is gone has closed its base bdevs, or is about to.
+    let Some(mirror) = mirrors::find(&mirror) else {
+        return;
+    };
+    let Some(slot) = mirror.device().legs.lock().find(&base) else {
+        return;
+    };
+    let outcome = match take_out(&mirror, slot, "it was removed").await {
+        Ok(TakeOut::Last) => {
+            log_error!(
+                "raid1 {}: its last base bdev '{base}' was removed: the mirror goes too",
+                mirror.name()
+            );
+            mirror.unregister().await
+        }
+        other => other.map(|_| ()),
+    };
+    match outcome {
+        // Busy or gone: somebody else takes the mirror away.
+        Ok(()) | Err(Errno::EBUSY | Errno::ENODEV) => {}
+        Err(errno) => log_error!(
+            "raid1 {}: removal of base bdev '{base}' not followed: {errno}",
+            mirror.name()
+        ),
+    }
+}

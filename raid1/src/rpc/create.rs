@@ -1,0 +1,122 @@
+//! `raid1_create {name, base_bdevs, uuid?, superblock?}`.
+
+use alloc::string::ToString;
+use alloc::vec::Vec;
+
+use barespdk::errno::Errno;
+use barespdk::json::Name;
+use barespdk::log_notice;
+use barespdk::mutex::Mutex;
+use barespdk::rpc::{Params, RpcError};
+use barespdk::uuid::Uuid;
+
+use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
+use crate::driver::MODULE;
+use crate::geometry::{self, Supported};
+use crate::leg::Leg;
+use crate::legs::{LEGS_MAX, Legs};
+use crate::mirror::Mirror;
+use crate::mirrors;
+
+type BaseName<'a> = Name<'a, BASE_NAME_LEN_MAX>;
+
+pub(super) fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
+    let name = params.required::<Name<'_, NAME_LEN_MAX>>("name")?;
+    let bases = params.required::<Vec<BaseName<'_>>>("base_bdevs")?;
+    let uuid = params.optional::<Uuid>("uuid")?;
+    let superblock = params.optional::<bool>("superblock")?.unwrap_or(false);
+    params.finish()?;
+
+    if superblock {
+        return Err(RpcError::failed(
+            Errno::ENOTSUP,
+            "Parameter 'superblock': true is not supported yet: mirrors have no metadata",
+        ));
+    }
+    if mirrors::find(&name).is_some() {
+        return Err(exists(&name));
+    }
+    check_bases(&bases)?;
+
+    let legs = bases
+        .iter()
+        .enumerate()
+        .map(|(index, base)| open(index, base, &name))
+        .collect::<Result<Vec<_>, _>>()?;
+    let uuid = uuid
+        .filter(|uuid| !uuid.is_nil())
+        .unwrap_or_else(Uuid::random);
+    let options = geometry::options_of(&legs, uuid).map_err(|reason| {
+        RpcError::failed(
+            Errno::EINVAL,
+            format_args!("Parameter 'base_bdevs': {reason}"),
+        )
+    })?;
+
+    let device = Mirror {
+        name: name.to_string(),
+        uuid,
+        num_blocks: options.num_blocks,
+        supported: Supported::by(&legs),
+        legs: Mutex::new(Legs::new(legs)),
+    };
+    let mirror = MODULE
+        .register(&name, c"raid1 mirror", &options, device)
+        .map_err(|(errno, _)| match errno {
+            Errno::EEXIST => exists(&name),
+            errno => RpcError::failed(
+                errno,
+                format_args!("Parameter 'name': bdev '{name}' not registered"),
+            ),
+        })?;
+    log_notice!("raid1 {name}: online with {} base bdevs", bases.len());
+    mirrors::add(mirror);
+    Ok(true)
+}
+
+fn exists(name: &str) -> RpcError {
+    RpcError::failed(
+        Errno::EEXIST,
+        format_args!("Parameter 'name': there is a bdev '{name}' already"),
+    )
+}
+
+fn check_bases(bases: &[BaseName<'_>]) -> Result<(), RpcError> {
+    if bases.is_empty() || bases.len() > LEGS_MAX {
+        return Err(RpcError::invalid_param(
+            "base_bdevs",
+            format_args!(
+                "a mirror has 1 to {LEGS_MAX} base bdevs, found {}",
+                bases.len()
+            ),
+        ));
+    }
+    for (index, base) in bases.iter().enumerate() {
+        if let Some(first) = bases.iter().take(index).position(|other| **other == **base) {
+            return Err(RpcError::invalid_param(
+                "base_bdevs",
+                format_args!("'{base}' is given twice, at {first} and at {index}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Opens and claims one base bdev.
+fn open(index: usize, base: &str, mirror: &str) -> Result<Leg, RpcError> {
+    let failed = |errno, reason: &str| {
+        RpcError::failed(
+            errno,
+            format_args!("Parameter 'base_bdevs[{index}]': bdev '{base}' {reason}"),
+        )
+    };
+    let leg = Leg::open(base, mirror).map_err(|errno| match errno {
+        Errno::ENODEV => failed(errno, "does not exist"),
+        Errno::EPERM => failed(errno, "is claimed already"),
+        errno => failed(errno, "cannot be opened"),
+    })?;
+    MODULE
+        .claim(&leg.desc)
+        .map_err(|errno| failed(errno, "is claimed already"))?;
+    Ok(leg)
+}

@@ -1,0 +1,26 @@
+//! The RPCs: names, parameters and results as those of `bdev_raid_*`.
+
+mod create;
+mod get;
+pub(crate) mod info;
+mod remove;
+
+use barespdk::rpc::{Method, States};
+use barespdk::rpc_methods;
+
+rpc_methods!(
+    Method::sync(c"raid1_create", States::RUNTIME, create::create),
+    Method::asynchronous(c"raid1_delete", States::RUNTIME, remove::delete),
+    Method::sync(c"raid1_get_bdevs", States::RUNTIME, get::get_bdevs),
+    Method::asynchronous(
+        c"raid1_remove_base_bdev",
+        States::RUNTIME,
+        remove::remove_base_bdev
+    ),
+);
+
+/// The longest name of a mirror, in bytes: what a superblock of `bdev_raid` holds.
+pub(crate) const NAME_LEN_MAX: usize = 63;
+
+/// The longest name of a base bdev, in bytes. SPDK has no limit; this is far above any in use.
+pub(crate) const BASE_NAME_LEN_MAX: usize = 255;
