@@ -345,4 +345,20 @@ mod tests {
         }
         assert_eq!(Cpuset::empty().to_string(), "[]");
     }
+
+    #[cfg(not(loom))]
+    proptest::proptest! {
+        #[test]
+        fn every_set_reads_back(cores in proptest::collection::btree_set(0..1024_u32, 1..40)) {
+            let set = Cpuset::from_cores(cores.iter().copied()).unwrap();
+            proptest::prop_assert_eq!(set.count() as usize, cores.len());
+            proptest::prop_assert!(set.iter().eq(cores));
+            proptest::prop_assert_eq!(Cpuset::parse(&set.to_string()), Ok(set));
+        }
+
+        #[test]
+        fn no_text_panics(text in "\\[[-0-9, ]*\\]?|[0-9a-fA-Fx,]{0,300}|\\PC*") {
+            let _ = Cpuset::parse(&text);
+        }
+    }
 }

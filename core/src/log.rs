@@ -307,4 +307,16 @@ mod tests {
         assert_eq!(Site::new("a", 1, "b\0").file, c"");
         assert_eq!(Site::new("a\0", 1, "b\0c\0").module, c"");
     }
+
+    #[cfg(not(loom))]
+    proptest::proptest! {
+        #[test]
+        fn every_line_is_one_line_of_utf8(parts in proptest::collection::vec("\\PC{0,9}|[\0-\x1f]", 0..5)) {
+            let line = Short::format(format_args!("{}", parts.concat()));
+            let text = text(&line);
+            proptest::prop_assert!(text.len() <= 14);
+            proptest::prop_assert_eq!(text.find('\n'), Some(text.len() - 1));
+            proptest::prop_assert!(!text.trim_end().chars().any(char::is_control));
+        }
+    }
 }

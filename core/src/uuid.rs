@@ -188,4 +188,19 @@ mod tests {
             "00000000-0000-0000-0000-000000000000"
         );
     }
+
+    #[cfg(not(loom))]
+    proptest::proptest! {
+        #[test]
+        fn every_uuid_reads_back(bytes in proptest::array::uniform16(0_u8..)) {
+            let uuid = Uuid::from_bytes(bytes);
+            proptest::prop_assert_eq!(Uuid::parse(&uuid.to_string()), Ok(uuid));
+            proptest::prop_assert_eq!(Uuid::from_raw(&uuid.to_raw()), uuid);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[-0-9a-fA-F]{34,38}|\\PC*") {
+            let _ = Uuid::parse(&text);
+        }
+    }
 }

@@ -83,6 +83,8 @@ impl TrimZeros for [u8] {
 
 #[cfg(test)]
 mod tests {
+    extern crate std;
+
     use super::*;
 
     #[test]
@@ -128,6 +130,34 @@ mod tests {
             "340282366920938463463374607431768211456",
         ] {
             assert_eq!(parse_integer(text.as_bytes()), None, "{text}");
+        }
+    }
+
+    #[cfg(not(loom))]
+    proptest::proptest! {
+        #[test]
+        fn any_spelling_of_an_integer_is_that_integer(
+            value in proptest::num::i64::ANY,
+            zeros in 0_u32..18,
+            capital in proptest::bool::ANY,
+        ) {
+            let e = if capital { 'E' } else { 'e' };
+            let expected = Some(i128::from(value));
+            let shifted = i128::from(value) * 10_i128.pow(zeros);
+            for text in [
+                std::format!("{value}"),
+                std::format!("{value}.{}", "0".repeat(zeros as usize + 1)),
+                std::format!("{shifted}{e}-{zeros}"),
+            ] {
+                proptest::prop_assert_eq!(parse_integer(text.as_bytes()), expected, "{}", text);
+            }
+            let text = std::format!("{value}{e}+{zeros}");
+            proptest::prop_assert_eq!(parse_integer(text.as_bytes()), Some(shifted), "{}", text);
+        }
+
+        #[test]
+        fn no_text_panics(text in "[-+0-9.eE]{0,50}|\\PC*") {
+            let _ = parse_integer(text.as_bytes());
         }
     }
 }

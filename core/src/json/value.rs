@@ -343,4 +343,53 @@ mod tests {
         let shown = Document::new(&long).value().to_string();
         assert_eq!(shown, std::format!("\"{}...\"", "\u{e9}".repeat(64)));
     }
+
+    /// Reads everything that can be read.
+    #[cfg(not(loom))]
+    fn walk(value: Value<'_>, depth: usize) {
+        let _ = (
+            value.to_string(),
+            value.as_str(),
+            value.as_i64(),
+            value.as_bool(),
+        );
+        if depth < 20 {
+            value
+                .elements()
+                .into_iter()
+                .flatten()
+                .for_each(|value| walk(value, depth + 1));
+            value
+                .members()
+                .into_iter()
+                .flatten()
+                .for_each(|(_, value)| walk(value, depth + 1));
+        }
+    }
+
+    #[cfg(not(loom))]
+    proptest::proptest! {
+        /// The outermost count must hold, as the contract of `from_raw` says; within it, anything.
+        #[test]
+        fn tokens_that_lie_never_panic(
+            lies in proptest::collection::vec((1..20_usize, 0..2000_u32, 0..12_u32), 0..8),
+        ) {
+            let mut document = Document::new("{'a':[1,[2,{'x':[]}],{}],'b':{'c':-3e1},'a':'text'}");
+            for (index, len, kind) in lies {
+                let Some(token) = document.tokens_mut().get_mut(index) else { continue };
+                let is_text = |kind| {
+                    [ffi::SPDK_JSON_VAL_STRING, ffi::SPDK_JSON_VAL_NAME, ffi::SPDK_JSON_VAL_NUMBER]
+                        .contains(&kind)
+                };
+                // Only texts have lengths in bytes, which must hold.
+                let kind = 1 << kind;
+                if !is_text(token.r#type) && !is_text(kind) {
+                    (token.len, token.r#type) = (len, kind);
+                } else if is_text(token.r#type) && is_text(kind) {
+                    token.r#type = kind;
+                }
+            }
+            walk(document.value(), 0);
+        }
+    }
 }
