@@ -176,6 +176,7 @@ fn check_spdk(bindings: &Bindings, spdk: &Spdk, report: &mut Report) -> Result<(
         includes: spdk.include_directories(),
         directory: directory.path(),
         flags: &[],
+        prefix: None,
     };
     let mut includes = Vec::new();
     for header in &bindings.headers {

@@ -17,7 +17,14 @@ type Lazy = (PathBuf, OnceLock<Option<Header>>);
 pub(crate) struct Headers {
     files: Arc<BTreeMap<Arc<str>, Lazy>>,
     /// Stands for the file of this name.
-    replaced: Option<(Arc<str>, Arc<Header>)>,
+    replaced: Option<(Arc<str>, Arc<Replacement>)>,
+}
+
+/// The text of a header, and what it declares once that is asked for.
+#[derive(Debug)]
+struct Replacement {
+    text: String,
+    header: OnceLock<Header>,
 }
 
 impl Headers {
@@ -41,11 +48,15 @@ impl Headers {
         }
     }
 
-    /// The same headers but for one.
-    pub(crate) fn with(&self, name: Arc<str>, header: Header) -> Self {
+    /// The same headers but for the text of one.
+    pub(crate) fn with(&self, name: Arc<str>, text: String) -> Self {
+        let replacement = Replacement {
+            text,
+            header: OnceLock::new(),
+        };
         Self {
             files: self.files.clone(),
-            replaced: Some((name, Arc::new(header))),
+            replaced: Some((name, Arc::new(replacement))),
         }
     }
 
@@ -56,10 +67,11 @@ impl Headers {
 
     /// A header by its name in an `#include`.
     pub(crate) fn get(&self, name: &str) -> Option<&Header> {
-        if let Some((replaced, header)) = &self.replaced
+        if let Some((replaced, replacement)) = &self.replaced
             && **replaced == *name
         {
-            return Some(header);
+            let Replacement { text, header } = &**replacement;
+            return Some(header.get_or_init(|| Header::parse(text.clone())));
         }
         let (path, header) = self.files.get(name)?;
         header.get_or_init(|| Header::read(path).ok()).as_ref()

@@ -75,16 +75,24 @@ pub(crate) struct Prober<'a> {
     pub(crate) directory: &'a Path,
     /// Further flags for every compilation.
     pub(crate) flags: &'a [&'a str],
+    /// A header that every C file includes first, for the sake of speed.
+    pub(crate) prefix: Option<&'a str>,
 }
+
+/// How a probe is compiled.
+pub(crate) const PROBE_FLAGS: [&str; 5] = ["-w", "-O0", "-g", "-gdwarf-5", "-gz=none"];
 
 const PRELUDE: &str = "struct abi_number { unsigned long long value; unsigned char negative; };\n\
     #define ABI_NUMBER(x) { (unsigned long long)(x), (x) < 0 }\n";
 
 impl Prober<'_> {
     /// The start of every C file: the headers.
-    pub(crate) fn prelude(headers: &[Arc<str>]) -> String {
-        let mut text =
-            "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n".to_string();
+    pub(crate) fn prelude(&self, headers: &[Arc<str>]) -> String {
+        let mut text = String::new();
+        if let Some(prefix) = self.prefix {
+            text.push_str(&format!("#include \"{prefix}\"\n"));
+        }
+        text.push_str("#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n");
         for header in headers {
             // Writing into a String cannot fail.
             let _ = writeln!(text, "#include <{header}>");
@@ -113,7 +121,7 @@ impl Prober<'_> {
     ///
     /// A sentence for the user when the headers themselves do not compile.
     pub(crate) fn ask(&self, headers: &[Arc<str>], queries: &[Query]) -> Result<Facts, String> {
-        let head = Self::prelude(headers) + PRELUDE;
+        let head = self.prelude(headers) + PRELUDE;
         let first_line = head.lines().count() + 1;
         let mut missing: Vec<Option<String>> = vec![None; queries.len()];
         let object = self.directory.join("probe.o");
@@ -128,7 +136,7 @@ impl Prober<'_> {
                 }
                 text.push('\n');
             }
-            let flags = ["-w", "-O0", "-g", "-gdwarf-5", "-gz=none", "-c"];
+            let flags: Vec<&str> = PROBE_FLAGS.iter().copied().chain(["-c"]).collect();
             let diagnostics = self.compile("probe.c", &text, &flags, Some(&object))?;
             if diagnostics.is_empty() {
                 let bytes = fs::read(&object).map_err(|e| format!("no object file: {e}"))?;

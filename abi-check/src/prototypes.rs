@@ -9,7 +9,7 @@ use crate::compare::Comparer;
 use crate::ctype::{CFunction, CType};
 use crate::declaration::Parameter;
 use crate::names::Headers;
-use crate::probe::{Answer, Facts, Prober};
+use crate::probe::{Answer, Facts};
 use crate::report::Report;
 use crate::rust_type::{Prototype, RustType};
 
@@ -99,7 +99,7 @@ pub(crate) fn assign(
     if assignments.is_empty() {
         return Ok(());
     }
-    let mut text = Prober::prelude(check.includes);
+    let mut text = check.prober.prelude(check.includes);
     let first_line = text.lines().count() + 1;
     for (index, (callable, value)) in assignments.iter().enumerate() {
         let mut prototype = callable.prototype.clone();

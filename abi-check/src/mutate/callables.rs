@@ -42,7 +42,7 @@ pub(super) fn generate(
     };
     let types = generator.types;
     let result = |new: String| (declared.result.clone(), format!("{new} "));
-    for new in results(types, &function.result) {
+    for new in results(&function.result) {
         let what = format!("{} returns {new}", callable.name);
         let edits = vec![result(new)];
         generator.push(MutationKind::ResultChanged, &file, edits, what, target);
@@ -123,7 +123,7 @@ pub(super) fn parameters(
                 format!("parameter {number} removed"),
             );
         }
-        for new in retypes(types, ty, name) {
+        for new in retypes(ty, name) {
             let what = format!("parameter {number} retyped: {new}");
             push(MutationKind::ParameterRetyped, with(index, &new), what);
         }

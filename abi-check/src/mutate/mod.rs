@@ -19,11 +19,10 @@ use indicatif::{ProgressBar, ProgressStyle};
 use crate::bindings::Bindings;
 use crate::check::{Check, queries};
 use crate::compiler::Compiler;
-use crate::header::Header;
 use crate::mutate::mutation::{Mutation, Target, edited};
 pub(crate) use crate::mutate::score::Score;
 use crate::names::Headers;
-use crate::probe::Prober;
+use crate::probe::{PROBE_FLAGS, Prober};
 use crate::report::Report;
 use crate::selection::Selection;
 use crate::spdk::Spdk;
@@ -40,6 +39,9 @@ enum Outcome {
 
 /// A changed header must compile to count, so neither SPDK's own assertions nor ours may fail.
 const FLAGS: [&str; 1] = ["-D_Static_assert(...)="];
+
+/// A header of headers that no change touches, compiled once.
+const PREFIX: &str = "abi_check_prefix.h";
 
 /// How many changes to try.
 #[derive(Clone, Copy, Debug)]
@@ -59,7 +61,7 @@ pub(crate) fn run(bindings: &Bindings, spdk: &Spdk, sample: Sample) -> Result<Sc
     let original = Headers::of(&spdk.include_directories());
     let prepared = directory.path().join("prepared");
     prepare(&original, &prepared)?;
-    let mut includes = vec![prepared];
+    let mut includes = vec![prepared.clone()];
     includes.extend(spdk.include_directories());
     let headers = Headers::of(&includes);
     let engine = Engine {
@@ -68,6 +70,7 @@ pub(crate) fn run(bindings: &Bindings, spdk: &Spdk, sample: Sample) -> Result<Sc
         compiler: &compiler,
         includes: &includes,
     };
+    precompile(&compiler, &includes, &prepared, bindings)?;
     let work = directory.path().join("base");
     fs::create_dir_all(&work).map_err(|e| format!("cannot make {}: {e}", work.display()))?;
     let prober = engine.prober(&work, &[]);
@@ -116,6 +119,38 @@ fn prepare(headers: &Headers, directory: &Path) -> Result<(), String> {
     Ok(())
 }
 
+/// Compiles the system's headers once: they are most of the text of a probe.
+fn precompile(
+    compiler: &Compiler,
+    includes: &[PathBuf],
+    directory: &Path,
+    bindings: &Bindings,
+) -> Result<(), String> {
+    let path = directory.join(PREFIX);
+    let mut text = "#include <stdbool.h>\n#include <stddef.h>\n#include <stdint.h>\n".to_string();
+    let common = "spdk/stdinc.h";
+    if includes
+        .iter()
+        .any(|directory| directory.join(common).is_file())
+        && !bindings.headers.iter().any(|header| **header == *common)
+    {
+        text.push_str(&format!("#include <{common}>\n"));
+    }
+    fs::write(&path, text).map_err(|e| format!("cannot write {}: {e}", path.display()))?;
+    let flags: Vec<&str> = FLAGS
+        .iter()
+        .chain(&PROBE_FLAGS)
+        .copied()
+        .chain(["-x", "c-header"])
+        .collect();
+    let output = directory.join(format!("{PREFIX}.gch"));
+    let faults = compiler.compile(&path, includes, &flags, Some(&output))?;
+    match faults.first() {
+        Some(fault) => Err(format!("the headers do not compile: {}", fault.text)),
+        None => Ok(()),
+    }
+}
+
 /// A shuffle that depends on the seed alone.
 fn shuffle<T>(items: &mut [T], seed: u64) {
     let mut state = seed;
@@ -148,6 +183,7 @@ impl Engine<'_> {
             includes,
             directory,
             flags: &FLAGS,
+            prefix: Some(PREFIX),
         }
     }
 
@@ -219,9 +255,7 @@ impl Engine<'_> {
         let cannot = |e: std::io::Error| format!("cannot write {}: {e}", path.display());
         fs::create_dir_all(overlay.join("spdk")).map_err(cannot)?;
         fs::write(&path, &text).map_err(cannot)?;
-        let headers = self
-            .headers
-            .with(mutation.header.clone(), Header::parse(text));
+        let headers = self.headers.with(mutation.header.clone(), text);
         let prober = self.prober(work, std::slice::from_ref(&overlay));
         let outcome = self.check(target, &headers, &prober);
         fs::remove_file(&path).map_err(cannot)?;

@@ -6,7 +6,7 @@ use crate::ctype::{CType, CTypes, Encoding};
 const OTHER: &str = "struct abi_check_other";
 
 /// Declarations of `name` with another type that is as large as `ty`.
-pub(super) fn retypes(types: &CTypes, ty: &CType, name: &str) -> Vec<String> {
+pub(super) fn retypes(ty: &CType, name: &str) -> Vec<String> {
     let declare = |ty: &str| format!("{ty} {name}");
     match ty.bare() {
         CType::Base { name, .. } if name == "char" => {
@@ -45,17 +45,17 @@ pub(super) fn retypes(types: &CTypes, ty: &CType, name: &str) -> Vec<String> {
             }
             all
         }
-        CType::Array { of, len } => retypes(types, of, &format!("{name}[{}]", len.unwrap_or(0))),
+        CType::Array { of, len } => retypes(of, &format!("{name}[{}]", len.unwrap_or(0))),
         _ => Vec::new(),
     }
 }
 
 /// The result types that a function may be changed to.
-pub(super) fn results(types: &CTypes, ty: &CType) -> Vec<String> {
+pub(super) fn results(ty: &CType) -> Vec<String> {
     match ty.bare() {
         CType::Void => vec!["int".to_string()],
         _ => {
-            let mut all: Vec<String> = retypes(types, ty, "")
+            let mut all: Vec<String> = retypes(ty, "")
                 .into_iter()
                 .filter(|text| !text.contains('('))
                 .collect();

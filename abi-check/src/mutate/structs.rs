@@ -147,7 +147,7 @@ impl Subject<'_> {
         declarator: &Declarator,
     ) {
         let types = generator.types;
-        let mut changed = retypes(types, &member.ty, &member.name);
+        let mut changed = retypes(&member.ty, &member.name);
         if changed.is_empty() {
             changed.extend(self.bytes_instead(generator, member));
         }
