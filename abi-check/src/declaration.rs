@@ -117,7 +117,6 @@ pub(crate) struct Callable {
     pub(crate) name: String,
     /// The result type; without `static inline` and the like.
     pub(crate) result: Range<usize>,
-    pub(crate) name_span: Range<usize>,
     pub(crate) parameters: Parameters,
     /// The braces of a function that is defined in the header.
     pub(crate) body: Option<Range<usize>>,

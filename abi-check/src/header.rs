@@ -265,7 +265,6 @@ impl Parser<'_> {
         self.callables.push(Callable {
             name: self.word(name).to_string(),
             result,
-            name_span: self.span(name..name + 1),
             parameters,
             body,
         });

@@ -7,6 +7,7 @@ mod compare;
 mod compiler;
 mod ctype;
 mod declaration;
+mod diff;
 mod dwarf;
 mod evaluate;
 mod header;
@@ -60,6 +61,12 @@ struct Arguments {
     #[arg(long, value_name = "DIR")]
     bindings: Option<PathBuf>,
 
+    /// Say what of the mirrored surface changed between two SPDKs: the work list for the next pin
+    ///
+    /// The exit code is 0 if nothing did and 1 otherwise.
+    #[arg(long, num_args = 2, value_names = ["DIR_A", "DIR_B"], conflicts_with = "spdk")]
+    diff: Option<Vec<PathBuf>>,
+
     /// Change copies of the headers in every way that ought to be noticed, and count what is
     ///
     /// Each copy has one change to one thing that the bindings mirror; the exit code is 1 unless
@@ -98,6 +105,14 @@ fn main() -> ExitCode {
 fn run(arguments: &Arguments) -> Result<ExitCode, String> {
     let directory = arguments.bindings.clone().unwrap_or_else(default_bindings);
     let bindings = reader::read(&directory)?;
+    if let Some([before, after]) = arguments.diff.as_deref() {
+        return diff(
+            &bindings,
+            &Spdk::open(before)?,
+            &Spdk::open(after)?,
+            arguments,
+        );
+    }
     let mut report = Report::default();
     for (place, text) in &bindings.complaints {
         report.mismatch(
@@ -140,6 +155,38 @@ fn run(arguments: &Arguments) -> Result<ExitCode, String> {
         report.print(&title);
     }
     Ok(ExitCode::from(u8::from(!report.mismatches.is_empty())))
+}
+
+fn diff(
+    bindings: &Bindings,
+    before: &Spdk,
+    after: &Spdk,
+    arguments: &Arguments,
+) -> Result<ExitCode, String> {
+    let differences = diff::run(bindings, before, after)?;
+    if arguments.json {
+        let list: Vec<_> = differences
+            .iter()
+            .map(|d| {
+                serde_json::json!({
+                    "what": d.what, "file": &*d.place.file, "line": d.place.line,
+                    "before": d.before, "after": d.after,
+                })
+            })
+            .collect();
+        println!("{:#}", serde_json::Value::from(list));
+    } else {
+        differences
+            .iter()
+            .for_each(|difference| println!("{difference}"));
+        for note in before.notes.iter().chain(&after.notes) {
+            println!("note: {note}");
+        }
+        let count = differences.len();
+        let (before, after) = (&before.version, &after.version);
+        println!("{count} differences of the mirrored surface between SPDK {before} and {after}");
+    }
+    Ok(ExitCode::from(u8::from(!differences.is_empty())))
 }
 
 fn mutate(bindings: &Bindings, spdk: &Spdk, arguments: &Arguments) -> Result<ExitCode, String> {

@@ -22,6 +22,7 @@ pub(crate) struct Token {
 #[derive(Clone, Debug)]
 pub(crate) struct Macro {
     pub(crate) name: String,
+    pub(crate) name_span: std::ops::Range<usize>,
     /// The bytes of the value, without the blanks around it.
     pub(crate) value: std::ops::Range<usize>,
 }
@@ -173,10 +174,13 @@ fn macro_of(rest_start: usize, rest: &str) -> Option<Macro> {
     }
     let value = value.find("/*").map_or(value, |comment| &value[..comment]);
     let value = value.find("//").map_or(value, |comment| &value[..comment]);
-    let start = rest_start + name_start + name_len + value.len() - value.trim_start().len();
+    let name_span = rest_start + name_start..rest_start + name_start + name_len;
+    let start = name_span.end + value.len() - value.trim_start().len();
+    let value = start..start + value.trim().len();
     Some(Macro {
         name: name.to_string(),
-        value: start..start + value.trim().len(),
+        name_span,
+        value,
     })
 }
 

@@ -9,6 +9,7 @@ use crate::bindings::Callable;
 use crate::ctype::CFunction;
 use crate::declaration::Parameters;
 use crate::header::Header;
+use crate::token::split;
 
 /// Where a function is declared.
 pub(super) struct Text<'a> {
@@ -52,7 +53,12 @@ pub(super) fn generate(
         let edits = vec![result(new)];
         generator.push(MutationKind::ResultConst, &file, edits, what, target);
     }
-    let edits = vec![(declared.name_span.clone(), "abi_check_removed".to_string())];
+    // A callback type takes its uses along, or the header would not be C any more.
+    let edits = split(&header.text).0.into_iter().filter_map(|token| {
+        let span = token.start..token.end;
+        (header.slice(&span) == callable.name).then(|| (span, "abi_check_removed".to_string()))
+    });
+    let edits = edits.collect();
     let what = format!("{} removed", callable.name);
     generator.push(MutationKind::FunctionRemoved, &file, edits, what, target);
     parameters(generator, &text, &declared.parameters, function, target);

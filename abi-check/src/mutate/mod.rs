@@ -10,6 +10,7 @@ mod structs;
 mod values;
 
 use std::fs;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -94,8 +95,9 @@ pub(crate) fn run(bindings: &Bindings, spdk: &Spdk, sample: Sample) -> Result<Sc
     Ok(score)
 }
 
-/// Copies the headers that define functions, with bodies that use no fields: a change to a field
-/// must not make them fail to compile.
+/// Copies the headers that define functions, with bodies that use no fields, and without the
+/// attributes that check the parameters of a `printf`: a change must not make a header fail to
+/// compile before the check sees it.
 fn prepare(headers: &Headers, directory: &Path) -> Result<(), String> {
     let target = directory.join("spdk");
     let cannot = |e: std::io::Error| format!("cannot copy the headers: {e}");
@@ -111,12 +113,25 @@ fn prepare(headers: &Headers, directory: &Path) -> Result<(), String> {
         let mut edits: Vec<_> = bodies
             .map(|body| (body, "{ __builtin_trap(); }".to_string()))
             .collect();
+        edits.extend(format_attributes(&header.text).map(|span| (span, String::new())));
         edits.sort_by_key(|(body, _)| body.start);
         if !edits.is_empty() {
             fs::write(directory.join(&**name), edited(&header.text, &edits)).map_err(cannot)?;
         }
     }
     Ok(())
+}
+
+/// The `__attribute__((format(..)))` of a text.
+fn format_attributes(text: &str) -> impl Iterator<Item = Range<usize>> + '_ {
+    text.match_indices("__attribute__((")
+        .filter_map(|(start, opening)| {
+            let rest = &text[start + opening.len()..];
+            if !rest.trim_start_matches('_').starts_with("format") {
+                return None;
+            }
+            Some(start..start + opening.len() + rest.find(")))")? + 3)
+        })
 }
 
 /// Compiles the system's headers once: they are most of the text of a probe.

@@ -85,9 +85,15 @@ pub(super) fn constant(generator: &mut Generator<'_>, item: &Constant, target: u
     let headers = generator.headers;
     let in_macros = |header: &'_ Header| {
         let found = header.macros.iter().find(|m| m.name == item.name);
-        found.map(|m| (m.value.clone(), header.slice(&m.value).to_string()))
+        found.map(|m| {
+            (
+                m.name_span.clone(),
+                m.value.clone(),
+                header.slice(&m.value).to_string(),
+            )
+        })
     };
-    if let Some((file, (span, written))) = headers.find(&item.origin.header, in_macros) {
+    if let Some((file, (name, span, written))) = headers.find(&item.origin.header, in_macros) {
         let mut changes = Vec::new();
         match item.value {
             Value::Integer(_) => {
@@ -109,6 +115,9 @@ pub(super) fn constant(generator: &mut Generator<'_>, item: &Constant, target: u
             let what = format!("{} = {new}", item.name);
             generator.push(kind, &file, vec![(span.clone(), new)], what, target);
         }
+        let edits = vec![(name, "ABI_CHECK_REMOVED".to_string())];
+        let what = format!("{} removed", item.name);
+        generator.push(MutationKind::ConstantRemoved, &file, edits, what, target);
         return;
     }
     let in_enums = |header: &'_ Header| {
