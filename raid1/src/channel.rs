@@ -83,51 +83,37 @@ impl Channel {
     }
 
     /// Submits a read of `num_blocks` to the leg that has the least to read, leaving out those that
-    /// were tried.
+    /// were tried. [`Channel::end_read`] is to follow.
     #[inline]
     pub(crate) fn read(
         &self,
         num_blocks: u64,
         tried: LegSet,
         submit: impl FnOnce(&bdev::Channel) -> bdev::Io,
-    ) -> Option<Reading<'_>> {
+    ) -> Option<(u8, bdev::Io)> {
         let legs = self.legs.borrow();
-        let leg = legs
-            .iter()
-            .filter(|leg| !tried.contains(leg.slot))
-            .min_by_key(|leg| self.reading_of(leg.slot).map_or(0, Cell::get))?;
-        let blocks = self.reading_of(leg.slot)?;
-        let io = submit(&leg.channel);
+        let mut least: Option<(&LegChannel, &Cell<u64>)> = None;
+        for leg in legs.iter().filter(|leg| !tried.contains(leg.slot)) {
+            let blocks = self.reading_of(leg.slot)?;
+            if least.is_none_or(|(_, fewer)| blocks.get() < fewer.get()) {
+                least = Some((leg, blocks));
+            }
+        }
+        let (leg, blocks) = least?;
         blocks.set(blocks.get() + num_blocks);
-        Some(Reading {
-            io,
-            slot: leg.slot,
-            load: Load { blocks, num_blocks },
-        })
+        Some((leg.slot, submit(&leg.channel)))
+    }
+
+    /// Says that a read has ended.
+    #[inline]
+    pub(crate) fn end_read(&self, slot: u8, num_blocks: u64) {
+        if let Some(blocks) = self.reading_of(slot) {
+            blocks.set(blocks.get() - num_blocks);
+        }
     }
 
     #[inline]
     fn reading_of(&self, slot: u8) -> Option<&Cell<u64>> {
         self.reading_blocks.get(usize::from(slot))
-    }
-}
-
-/// A read in flight to one leg.
-pub(crate) struct Reading<'a> {
-    pub(crate) io: bdev::Io,
-    pub(crate) slot: u8,
-    /// Dropped when the read has ended.
-    pub(crate) load: Load<'a>,
-}
-
-/// What a read in flight adds to the load of its leg.
-pub(crate) struct Load<'a> {
-    blocks: &'a Cell<u64>,
-    num_blocks: u64,
-}
-
-impl Drop for Load<'_> {
-    fn drop(&mut self) {
-        self.blocks.set(self.blocks.get() - self.num_blocks);
     }
 }

@@ -3,13 +3,13 @@
 use alloc::rc::Rc;
 use core::ffi::c_void;
 use core::fmt;
-use core::ptr::NonNull;
+use core::ptr::{self, NonNull};
 
 use barespdk_alloc_dma::DmaBuf;
 use barespdk_sys as ffi;
 use libc::iovec;
 
-use super::data::{Data, PartIovs, task_of};
+use super::data::{self, Data, PartIovs, task_of};
 use super::desc::Desc;
 use super::io::{BufIo, Io, SeekIo};
 use super::op::{Blocks, Extra, Iovs, Op};
@@ -74,6 +74,17 @@ enum Direction {
     Read,
     Write,
     Compare,
+}
+
+impl Direction {
+    #[inline]
+    fn op(self, iovs: Iovs, blocks: Blocks) -> Op {
+        match self {
+            Direction::Read => Op::Read(iovs, blocks),
+            Direction::Write => Op::Write(iovs, blocks),
+            Direction::Compare => Op::Compare(iovs, blocks, ptr::null_mut()),
+        }
+    }
 }
 
 impl Channel {
@@ -265,13 +276,30 @@ impl Channel {
 
     #[inline]
     fn transfer(&self, direction: Direction, data: &Data<'_>, offset_blocks: u64) -> Io {
+        // Nearly always all the data of a request moves, in its own blocks, and nothing goes with it.
+        let Some((io, whole)) = data.whole_request(self.inner.block_size) else {
+            return self.transfer_part(direction, data, offset_blocks);
+        };
+        let slot = match Slots::take(&self.inner, self.parent(Some(io))) {
+            Ok(slot) => slot,
+            Err(errno) => return Io::refused(errno),
+        };
+        let iovs = Iovs { iovs: whole.iovs, count: whole.iovcnt };
+        let op = direction.op(iovs, Blocks { offset: offset_blocks, count: whole.num_blocks });
+        // SAFETY: the iovecs are the request's, which the slot holds as its parent. The slot is for
+        // this value alone.
+        unsafe {
+            Slot::issue(slot, &op);
+            Io::new(slot)
+        }
+    }
+
+    #[cold]
+    fn transfer_part(&self, direction: Direction, data: &Data<'_>, offset_blocks: u64) -> Io {
         let Ok(count) = data.blocks(self.inner.block_size) else {
             return Io::refused(Errno::EINVAL);
         };
-        let blocks = Blocks {
-            offset: offset_blocks,
-            count,
-        };
+        let blocks = Blocks { offset: offset_blocks, count };
         self.with_slot(data.request(), |slot| {
             // SAFETY: the slot was just taken.
             let part = unsafe { slot.part() };
@@ -283,22 +311,18 @@ impl Channel {
                 shared.begin();
                 slot.keep(Keep::Shared(shared));
             }
-            let iovs = Iovs {
-                iovs: span.iovs,
-                count: span.iovcnt,
+            let iovs = Iovs { iovs: span.iovs, count: span.iovcnt };
+            let Some(extra) = data.request().and_then(|io| extra_of(io, span.metadata)) else {
+                return Ok(direction.op(iovs, blocks));
             };
-            let extra = data.request().and_then(|io| extra_of(io, span.metadata));
-            Ok(match (direction, extra) {
-                (Direction::Read, None) => Op::Read(iovs, blocks),
-                (Direction::Read, Some(extra)) => Op::ReadExtra(iovs, blocks, extra),
-                (Direction::Write, None) => Op::Write(iovs, blocks),
-                (Direction::Write, Some(extra)) => Op::WriteExtra(iovs, blocks, extra),
-                (Direction::Compare, None) => Op::Compare(iovs, blocks, core::ptr::null_mut()),
-                (Direction::Compare, Some(extra)) if extra.memory_domain.is_null() => {
-                    Op::Compare(iovs, blocks, extra.metadata)
+            match direction {
+                Direction::Read => Ok(Op::ReadExtra(iovs, blocks, extra)),
+                Direction::Write => Ok(Op::WriteExtra(iovs, blocks, extra)),
+                Direction::Compare if extra.memory_domain.is_null() => {
+                    Ok(Op::Compare(iovs, blocks, extra.metadata))
                 }
-                (Direction::Compare, Some(_)) => return Err(Errno::ENOTSUP),
-            })
+                Direction::Compare => Err(Errno::ENOTSUP),
+            }
         })
     }
 
@@ -332,11 +356,7 @@ impl Channel {
             iovs: few.as_mut_ptr(),
             count: 1,
         };
-        let op = match direction {
-            Direction::Read => Op::Read(iovs, blocks),
-            Direction::Write => Op::Write(iovs, blocks),
-            Direction::Compare => Op::Compare(iovs, blocks, core::ptr::null_mut()),
-        };
+        let op = direction.op(iovs, blocks);
         // SAFETY: the slot keeps the buffer and the iovec; it is for this value alone.
         unsafe {
             Slot::issue(slot, &op);
@@ -378,21 +398,18 @@ impl Channel {
 }
 
 /// What goes with a request's data, where it is more than the data.
-#[inline]
 fn extra_of(io: NonNull<ffi::spdk_bdev_io>, metadata: *mut c_void) -> Option<Extra> {
     // SAFETY: the request is borrowed by its data, so alive.
     unsafe {
-        let params = &raw const (*io.as_ptr()).u.bdev;
-        let checked = (*params).dif_check_flags;
-        let default = (*(*io.as_ptr()).bdev).dif_check_flags;
-        if metadata.is_null() && (*params).memory_domain.is_null() && checked == default {
+        if data::is_plain(io) {
             return None;
         }
+        let params = &raw const (*io.as_ptr()).u.bdev;
         Some(Extra {
             metadata,
             memory_domain: (*params).memory_domain,
             memory_domain_ctx: (*params).memory_domain_ctx,
-            dif_check_flags_exclude_mask: !checked,
+            dif_check_flags_exclude_mask: !(*params).dif_check_flags,
         })
     }
 }

@@ -76,6 +76,28 @@ pub(crate) struct Span {
     pub(crate) metadata: *mut c_void,
 }
 
+/// What C needs to know of all the data of a request.
+pub(crate) struct Whole {
+    pub(crate) iovs: *mut iovec,
+    pub(crate) iovcnt: c_int,
+    pub(crate) num_blocks: u64,
+}
+
+/// Whether a request is of data alone, checked as its bdev says.
+///
+/// # Safety
+/// The I/O is alive, and of a type that carries data.
+#[inline]
+pub(crate) unsafe fn is_plain(io: NonNull<ffi::spdk_bdev_io>) -> bool {
+    // SAFETY: the caller's word.
+    unsafe {
+        let params = &raw const (*io.as_ptr()).u.bdev;
+        (*params).md_buf.is_null()
+            && (*params).memory_domain.is_null()
+            && (*params).dif_check_flags == (*(*io.as_ptr()).bdev).dif_check_flags
+    }
+}
+
 /// The iovecs of a part of a view, built for one I/O: a few in place, more in a box.
 pub(crate) enum PartIovs {
     Few([iovec; 2]),
@@ -193,10 +215,7 @@ impl<'a> Data<'a> {
     /// `EINVAL` where `block_size` is 0 or does not divide the length.
     pub fn blocks(&self, block_size: u32) -> Result<u64, Errno> {
         let block_size = u64::from(block_size);
-        match (
-            self.len.checked_div(block_size),
-            self.len.checked_rem(block_size),
-        ) {
+        match (self.len.checked_div(block_size), self.len.checked_rem(block_size)) {
             (Some(blocks), Some(0)) => Ok(blocks),
             _ => Err(Errno::EINVAL),
         }
@@ -381,6 +400,29 @@ impl<'a> Data<'a> {
             }
             Source::Buffer(shared) => self.offset == 0 && self.len == shared.buffer.len() as u64,
             Source::Nothing => true,
+        }
+    }
+
+    /// The request, and what C needs to know of its data, where the view is all of it, in blocks of
+    /// `block_size`, with nothing but data.
+    #[inline]
+    pub(crate) fn whole_request(
+        &self,
+        block_size: u32,
+    ) -> Option<(NonNull<ffi::spdk_bdev_io>, Whole)> {
+        let Source::Request(io) = self.source else { return None };
+        // SAFETY: the request is borrowed, so alive; with a count above 0 the iovecs are there.
+        unsafe {
+            let params = &raw const (*io.as_ptr()).u.bdev;
+            let (iovs, iovcnt) = ((*params).iovs, (*params).iovcnt);
+            let fits = (*(*io.as_ptr()).bdev).blocklen == block_size
+                && self.is_whole()
+                && is_plain(io)
+                && iovcnt > 0
+                && !iovs.is_null()
+                // Of no buffer see `span`.
+                && !(*iovs).iov_base.is_null();
+            fits.then_some((io, Whole { iovs, iovcnt, num_blocks: (*params).num_blocks }))
         }
     }
 

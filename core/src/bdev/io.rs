@@ -2,14 +2,13 @@
 
 use core::fmt;
 use core::future::Future;
-use core::mem;
 use core::pin::Pin;
 use core::ptr::NonNull;
 use core::task::{Context, Poll};
 
 use barespdk_alloc_dma::DmaBuf;
 
-use super::slot::{Keep, Slot};
+use super::slot::Slot;
 use super::status::IoError;
 use crate::errno::Errno;
 
@@ -49,18 +48,26 @@ impl Io {
         self.slot
     }
 
+    /// Asks for the outcome; with it, `look` sees the slot, before that goes.
     #[inline]
-    fn poll_outcome(&mut self, cx: &mut Context<'_>) -> Poll<(Result<u64, IoError>, Keep)> {
+    fn poll_slot(
+        &mut self,
+        cx: &mut Context<'_>,
+        look: impl FnOnce(&Slot),
+    ) -> Poll<Result<(), IoError>> {
         let Some(slot) = self.slot else {
-            return Poll::Ready((Err(IoError::Submit(self.refused)), Keep::Nothing));
+            return Poll::Ready(Err(IoError::Submit(self.refused)));
         };
-        // SAFETY: the slot is ours until consumed or detached.
-        let Poll::Ready(outcome) = unsafe { slot.as_ref() }.poll(cx.waker()) else {
-            return Poll::Pending;
-        };
-        self.slot = None;
-        // SAFETY: it was ready, and is forgotten.
-        Poll::Ready((outcome, unsafe { Slot::consume(slot) }))
+        // SAFETY: the slot is ours until detached.
+        let this = unsafe { slot.as_ref() };
+        let outcome = this.poll(cx.waker());
+        if outcome.is_ready() {
+            look(this);
+            self.slot = None;
+            // SAFETY: the slot is forgotten.
+            unsafe { Slot::detach(slot) };
+        }
+        outcome
     }
 }
 
@@ -70,8 +77,7 @@ impl Future for Io {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.poll_outcome(cx)
-            .map(|(outcome, _)| outcome.map(|_| ()))
+        self.poll_slot(cx, |_| ())
     }
 }
 
@@ -126,15 +132,9 @@ impl Future for BufIo {
     type Output = (Result<(), IoError>, Option<DmaBuf>);
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.io.poll_outcome(cx).map(|(outcome, keep)| {
-            let buffer = match keep {
-                Keep::Buffer(buffer) => Some(buffer),
-                Keep::Nothing | Keep::Shared(_) | Keep::SharedPair(..) => {
-                    mem::take(&mut self.buffer)
-                }
-            };
-            (outcome.map(|_| ()), buffer)
-        })
+        let this = &mut *self;
+        let outcome = this.io.poll_slot(cx, |slot| this.buffer = slot.take_buffer());
+        outcome.map(|outcome| (outcome, this.buffer.take()))
     }
 }
 
@@ -147,9 +147,10 @@ impl Future for SeekIo {
     type Output = Result<Option<u64>, IoError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.0.poll_outcome(cx).map(|(outcome, _)| {
+        let mut offset = u64::MAX;
+        self.0.poll_slot(cx, |slot| offset = slot.offset()).map(|outcome| {
             // SPDK says with the largest number that there is none.
-            outcome.map(|offset| (offset != u64::MAX).then_some(offset))
+            outcome.map(|()| (offset != u64::MAX).then_some(offset))
         })
     }
 }

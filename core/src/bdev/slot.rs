@@ -8,15 +8,15 @@
 //! - the buffers.
 //!
 //! ```text
-//!  Free ──(1) take──► Taken ──(2) issue──► InFlight ──(3) complete──► Done ──(4) consume──► Free
+//!  Free ──(1) take──► Taken ──(2) issue──► InFlight ──(3) complete──► Done ──(4) detach───► Free
 //!                      │ ▲  ENOMEM            ▲            ▲             (or at once, where
 //!                      ▼ │                    │            │              nobody waits)
 //!                     Waiting ──(5) retry─────┘            │
 //!                      └────── error, or nobody waits ─────┘
 //! ```
 //!
-//! 1. [`Slots::take`], 2. [`Slot::issue`], 3. `complete`, called by SPDK, 4. [`Slot::consume`] or
-//! [`Slot::detach`], by the [`Io`](super::Io), 5. `retry`, called by SPDK when there is memory again.
+//! 1. [`Slots::take`], 2. [`Slot::issue`], 3. `complete`, called by SPDK, 4. [`Slot::detach`], by the
+//! [`Io`](super::Io), 5. `retry`, called by SPDK when there is memory again.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
@@ -78,13 +78,15 @@ pub(super) struct Slot {
     channel: NonNull<ChannelInner>,
     parent: Cell<Option<NonNull<Header>>>,
     next_free: Cell<Option<NonNull<Slot>>>,
-    outcome: Cell<Result<u64, IoError>>,
+    outcome: Cell<Result<(), IoError>>,
     phase: Cell<Phase>,
     listener: Cell<Listener>,
     /// Whether an [`Io`](super::Io) waits for the outcome.
     attached: Cell<bool>,
     /// Whether any of the fields below holds something to drop.
     laden: Cell<bool>,
+    /// What a seek has found.
+    offset: Cell<u64>,
     keep: Cell<Keep>,
     waker: Cell<Option<Waker>>,
     part: UnsafeCell<Option<PartIovs>>,
@@ -158,7 +160,8 @@ impl Slot {
             channel,
             parent: Cell::new(None),
             next_free: Cell::new(None),
-            outcome: Cell::new(Ok(0)),
+            outcome: Cell::new(Ok(())),
+            offset: Cell::new(0),
             phase: Cell::new(Phase::Free),
             listener: Cell::new(Listener::Nobody),
             attached: Cell::new(false),
@@ -265,7 +268,8 @@ impl Slot {
     }
 
     /// Asks for the outcome; where there is none yet, notes who is to be told.
-    pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<u64, IoError>> {
+    #[inline]
+    pub(super) fn poll(&self, waker: &Waker) -> Poll<Result<(), IoError>> {
         if self.phase.get() == Phase::Done {
             return Poll::Ready(self.outcome.get());
         }
@@ -273,37 +277,38 @@ impl Slot {
         if self.parent.get().is_some() && waker::task_of(waker) == self.parent.get() {
             self.listener.set(Listener::Parent);
         } else {
-            self.laden.set(true);
-            self.listener.set(Listener::Waker);
-            let old = self.waker.take();
-            let same = old.as_ref().is_some_and(|old| old.will_wake(waker));
-            self.waker.set(if same { old } else { Some(waker.clone()) });
+            self.listen_by(waker);
         }
         Poll::Pending
     }
 
-    /// Transition 4, of one who has the outcome. Gives the buffer back.
-    ///
-    /// # Safety
-    /// `poll` was ready; called once, and the slot not touched after.
-    #[inline]
-    pub(super) unsafe fn consume(slot: NonNull<Slot>) -> Keep {
-        // SAFETY: a slot that is attached is alive.
-        let this = unsafe { slot.as_ref() };
-        let keep = if this.laden.get() {
-            this.keep.replace(Keep::Nothing)
-        } else {
-            Keep::Nothing
-        };
-        // SAFETY: done, so C does not know the slot any more, and the caller gives it up.
-        unsafe { free(slot) };
-        keep
+    #[cold]
+    fn listen_by(&self, waker: &Waker) {
+        self.laden.set(true);
+        self.listener.set(Listener::Waker);
+        let old = self.waker.take();
+        let same = old.as_ref().is_some_and(|old| old.will_wake(waker));
+        self.waker.set(if same { old } else { Some(waker.clone()) });
     }
 
-    /// Nobody waits for the outcome any more.
+    /// What a seek has found; of an I/O that is done.
+    pub(super) fn offset(&self) -> u64 {
+        self.offset.get()
+    }
+
+    /// The buffer of an I/O that is done.
+    pub(super) fn take_buffer(&self) -> Option<DmaBuf> {
+        match self.keep.replace(Keep::Nothing) {
+            Keep::Buffer(buffer) => Some(buffer),
+            Keep::Nothing | Keep::Shared(_) | Keep::SharedPair(..) => None,
+        }
+    }
+
+    /// Transition 4: nobody waits for the outcome any more.
     ///
     /// # Safety
     /// Called once, by the one who waited, who does not touch the slot after.
+    #[inline]
     pub(super) unsafe fn detach(slot: NonNull<Slot>) {
         // SAFETY: a slot that is attached is alive.
         let this = unsafe { slot.as_ref() };
@@ -311,10 +316,15 @@ impl Slot {
             // SAFETY: done, so C does not know the slot any more, and the caller gives it up.
             unsafe { free(slot) };
         } else {
-            this.attached.set(false);
-            this.listener.set(Listener::Nobody);
-            drop(this.waker.take());
+            this.abandon();
         }
+    }
+
+    #[cold]
+    fn abandon(&self) {
+        self.attached.set(false);
+        self.listener.set(Listener::Nobody);
+        drop(self.waker.take());
     }
 }
 
@@ -333,7 +343,7 @@ unsafe extern "C" fn complete(io: *mut ffi::spdk_bdev_io, success: bool, slot: *
     // that it was submitted with.
     unsafe {
         let outcome = if success {
-            Ok(0)
+            Ok(())
         } else {
             Err(IoError::Failed(Status::of(NonNull::new_unchecked(io))))
         };
@@ -346,13 +356,10 @@ unsafe extern "C" fn complete(io: *mut ffi::spdk_bdev_io, success: bool, slot: *
 unsafe extern "C" fn complete_seek(io: *mut ffi::spdk_bdev_io, success: bool, slot: *mut c_void) {
     // SAFETY: as in `complete`.
     unsafe {
-        let outcome = if success {
-            Ok(ffi::spdk_bdev_io_get_seek_offset(io))
-        } else {
-            Err(IoError::Failed(Status::of(NonNull::new_unchecked(io))))
-        };
-        ffi::spdk_bdev_free_io(io);
-        settle(NonNull::new_unchecked(slot.cast()), outcome);
+        if success {
+            (*slot.cast::<Slot>()).offset.set(ffi::spdk_bdev_io_get_seek_offset(io));
+        }
+        complete(io, success, slot);
     }
 }
 
@@ -376,7 +383,7 @@ unsafe extern "C" fn retry(slot: *mut c_void) {
 /// # Safety
 /// C does not know the slot any more.
 #[inline]
-unsafe fn settle(slot: NonNull<Slot>, outcome: Result<u64, IoError>) {
+unsafe fn settle(slot: NonNull<Slot>, outcome: Result<(), IoError>) {
     // SAFETY: a slot that was not settled is alive.
     let this = unsafe { slot.as_ref() };
     let parent = this.parent.get();
@@ -418,7 +425,7 @@ impl Slot {
     fn release_memory(&self) {
         match self.keep.replace(Keep::Nothing) {
             Keep::Nothing => {}
-            // A buffer is handed back by `consume`.
+            // A buffer is handed back by `take_buffer`.
             Keep::Buffer(buffer) => self.keep.set(Keep::Buffer(buffer)),
             Keep::Shared(shared) => shared.end(),
             Keep::SharedPair(first, second) => {

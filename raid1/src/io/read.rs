@@ -14,15 +14,15 @@ pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
     let mut tried = LegSet::EMPTY;
     let mut status = Status::Failed;
     // Each round tries one leg more.
-    while let Some(reading) = channel.read(request.num_blocks(), tried, |leg| {
+    while let Some((slot, io)) = channel.read(request.num_blocks(), tried, |leg| {
         leg.read(&request.data(), request.offset_blocks())
     }) {
-        let outcome = reading.io.await;
-        drop(reading.load);
+        let outcome = io.await;
+        channel.end_read(slot, request.num_blocks());
         match outcome {
             Ok(()) => return Status::Success,
             Err(error) => {
-                tried.insert(reading.slot);
+                tried.insert(slot);
                 status = error.status();
             }
         }
