@@ -69,7 +69,10 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        // SAFETY: leaked by `new`.
+        if std::thread::panicking() {
+            return;
+        }
+        // SAFETY: leaked by `new`; tasks are released before.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
 }

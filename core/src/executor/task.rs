@@ -31,6 +31,7 @@
 //! 7. A wake of a task that is being polled marks it; after the poll it goes to the run list.
 //! 8. [`cancel`] from inside the task's own poll takes effect when that poll returns.
 //! 9. [`Header::unhold`], or the end of the future where nothing is held, calls `release` once.
+//!    [`Header::unhold_and_resume`] is 9 where the task drains, else 3' or 7.
 
 use core::cell::Cell;
 use core::mem::ManuallyDrop;
@@ -142,6 +143,25 @@ impl Header {
             // SAFETY: the future is gone, nothing holds the task, and `Draining` is left by this
             // call alone, since only the last hold gets here.
             unsafe { (header.vtable.release)(task) };
+        }
+    }
+
+    /// [`Header::unhold`], and [`resume`] where there still is a future: what an operation does whose
+    /// end the task waits for. The hold is gone before the poll, which may look at
+    /// [`Header::holds`] to tell whether anything is still in flight.
+    ///
+    /// # Safety
+    /// As for [`Header::unhold`].
+    pub(crate) unsafe fn unhold_and_resume(task: NonNull<Header>) {
+        // SAFETY: a held task is alive.
+        let header = unsafe { task.as_ref() };
+        if header.state.get() == State::Draining {
+            // SAFETY: the caller's word.
+            unsafe { Header::unhold(task) };
+        } else {
+            header.holds.set(header.holds.get() - 1);
+            // SAFETY: alive without the hold too, as it has yet to drain. The caller's word.
+            unsafe { resume(task) };
         }
     }
 

@@ -1,5 +1,6 @@
 //! Unit tests of the executor, on threads of the standard library.
 
+mod holds;
 mod model;
 mod spawned;
 mod states;

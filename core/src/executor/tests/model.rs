@@ -46,6 +46,7 @@ enum Op {
     CancelSpawned,
     Hold(usize),
     Unhold(usize),
+    UnholdAndResume(usize),
     Tick,
 }
 
@@ -351,6 +352,19 @@ fn apply(op: Op, rig: &Rig, world: &Rc<World>, model: &mut Model) {
                 task.unhold();
             }
         }
+        Op::UnholdAndResume(index) => {
+            if let Some((task, index)) = at(index)
+                && model.tasks[index].holds > 0
+            {
+                model.tasks[index].holds -= 1;
+                if model.tasks[index].over {
+                    model.release_if_free(index);
+                } else {
+                    model.resume(index);
+                }
+                task.unhold_and_resume();
+            }
+        }
         Op::Tick => {
             model.tick();
             rig.tick(0);
@@ -413,17 +427,14 @@ fn op() -> impl Strategy<Value = Op> {
         2 => index().prop_map(Op::Cancel),
         1 => Just(Op::CancelSpawned),
         3 => index().prop_map(Op::Hold),
-        3 => index().prop_map(Op::Unhold),
+        2 => index().prop_map(Op::Unhold),
+        2 => index().prop_map(Op::UnholdAndResume),
         6 => Just(Op::Tick),
     ]
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig {
-        failure_persistence: None,
-        cases: if cfg!(miri) { 8 } else { 1000 },
-        ..ProptestConfig::default()
-    })]
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn the_executor_does_what_the_model_does(ops in prop::collection::vec(op(), 1..60)) {

@@ -1,19 +1,12 @@
 //! Each transition of the drawing in `task.rs`.
 
 use core::cell::Cell;
-use core::task::{Poll, Waker};
+use core::task::Poll;
 use std::rc::Rc;
 
-use super::support::{Fate, Rig, Task, counted};
+use super::support::{Rig, Task, free_leaked, pending};
 use crate::executor::BUDGET;
 use crate::executor::task::State;
-
-/// A task that is pending for ever, started.
-fn pending(rig: &Rig) -> Task {
-    let task = Task::new(rig, |_| Poll::Pending);
-    task.start();
-    task
-}
 
 #[test]
 fn a_ready_task_is_released_in_start() {
@@ -193,166 +186,6 @@ fn a_task_that_cancels_itself_and_is_ready_is_released_once() {
 }
 
 #[test]
-fn release_waits_for_the_last_hold() {
-    let rig = Rig::new();
-    let task = Task::new(&rig, |_| Poll::Ready(()));
-    task.hold();
-    task.hold();
-    task.start();
-    assert_eq!(task.state(), State::Draining);
-    assert!(task.get().is_over());
-    assert_eq!(task.counts(), (1, 1, 0));
-
-    task.wake();
-    task.resume();
-    task.cancel();
-    assert!(rig.is_idle(), "a task without a future is not queued");
-
-    task.unhold();
-    assert_eq!(task.counts(), (1, 1, 0));
-    task.hold();
-    task.unhold();
-    task.unhold();
-    assert_eq!(task.counts(), (1, 1, 1));
-}
-
-#[test]
-fn holds_that_end_before_the_future_release_nothing() {
-    let rig = Rig::new();
-    let task = pending(&rig);
-    task.hold();
-    task.unhold();
-    task.hold();
-    task.unhold();
-    assert_eq!(task.counts(), (1, 0, 0));
-    task.cancel();
-    assert_eq!(task.counts(), (1, 1, 1));
-}
-
-// Peer fault: "future dropped while its I/O is in flight".
-#[test]
-fn a_cancelled_task_stays_while_it_is_held() {
-    for queued in [false, true] {
-        let rig = Rig::new();
-        let task = pending(&rig);
-        task.hold();
-        if queued {
-            task.wake();
-        }
-        task.cancel();
-        assert_eq!(task.counts(), (1, 1, 0));
-        rig.run();
-        assert_eq!(task.state(), State::Draining);
-        task.unhold();
-        assert_eq!(task.counts(), (1, 1, 1));
-    }
-}
-
-#[test]
-fn a_cancelled_task_whose_hold_ends_while_it_is_queued_goes_on_its_turn() {
-    let rig = Rig::new();
-    let task = pending(&rig);
-    task.hold();
-    task.wake();
-    task.cancel();
-    task.unhold();
-    assert_eq!(task.counts(), (1, 1, 0), "still in the run list");
-    rig.run();
-    assert_eq!(task.counts(), (1, 1, 1));
-}
-
-#[test]
-fn a_hold_that_ends_in_the_last_poll_does_not_release_early() {
-    let rig = Rig::new();
-    let me = Rc::new(Cell::new(None::<Task>));
-    let inner = Rc::clone(&me);
-    let task = Task::new(&rig, move |_| {
-        let me = inner.take().unwrap();
-        me.unhold();
-        assert_eq!(me.counts().2, 0);
-        Poll::Ready(())
-    });
-    task.hold();
-    me.set(Some(task.clone()));
-    task.start();
-    assert_eq!(task.counts(), (1, 1, 1));
-}
-
-/// Calls a closure when dropped.
-struct OnDrop<F: FnMut()>(F);
-
-impl<F: FnMut()> Drop for OnDrop<F> {
-    fn drop(&mut self) {
-        (self.0)();
-    }
-}
-
-/// A pending task that runs `on_drop` when its future is dropped. It keeps its waker in the cell.
-fn dropping(rig: &Rig, kept: &Rc<Cell<Option<Waker>>>, on_drop: impl FnMut() + 'static) -> Task {
-    let fate = Rc::new(Fate::default());
-    let (guard, kept) = (OnDrop(on_drop), Rc::clone(kept));
-    let future = counted(&fate, move |cx| {
-        let _guard = &guard;
-        kept.set(Some(cx.waker().clone()));
-        Poll::Pending
-    });
-    Task::of(rig, fate, future)
-}
-
-#[test]
-fn wakes_from_destructors_do_not_poll() {
-    for queued in [false, true] {
-        let rig = Rig::new();
-        let kept = Rc::new(Cell::new(None::<Waker>));
-        let inner = Rc::clone(&kept);
-        let task = dropping(&rig, &kept, move || inner.take().unwrap().wake());
-        task.start();
-        if queued {
-            task.wake();
-        }
-        task.cancel();
-        rig.run();
-        assert_eq!(task.counts(), (1, 1, 1));
-    }
-}
-
-#[test]
-fn what_destructors_begin_holds_the_task_that_is_dropped() {
-    // The I/O that a destructor submits is of the task whose future it belongs to, not of the one
-    // that happens to be polled: otherwise the former's memory would go while C writes to it.
-    for queued in [false, true] {
-        let rig = Rig::new();
-        let kept = Rc::new(Cell::new(None));
-        let seen = Rc::new(Cell::new(None));
-        let (executor, note) = (core::ptr::from_ref(&*rig), Rc::clone(&seen));
-        let victim = dropping(&rig, &kept, move || {
-            // SAFETY: the rig is dropped last.
-            let current = unsafe { &*executor }.current().expect("no current task");
-            // SAFETY: the current task is alive.
-            unsafe { current.as_ref() }.hold();
-            note.set(Some(current));
-        });
-        victim.start();
-        if queued {
-            victim.wake();
-        }
-        let inner = victim.clone();
-        let killer = Task::new(&rig, move |_| {
-            inner.cancel();
-            Poll::Ready(())
-        });
-        killer.start();
-        assert_eq!(killer.counts(), (1, 1, 1));
-        assert_eq!(seen.get(), Some(victim.header));
-        rig.run();
-        assert_eq!(victim.counts(), (1, 1, 0));
-        victim.unhold();
-        assert_eq!(victim.counts(), (1, 1, 1));
-        assert_eq!(rig.current(), None);
-    }
-}
-
-#[test]
 fn polls_nest_and_the_innermost_task_is_current() {
     let rig = Rig::new();
     let executor = core::ptr::from_ref(&*rig);
@@ -404,7 +237,7 @@ fn a_panic_in_a_poll_leaks_the_task_and_leaves_no_current_one() {
     rig.run();
     assert_eq!(task.counts(), (1, 0, 0), "neither polled again nor dropped");
     // SAFETY: the executor has forgotten the task; the vtable made it of a box.
-    unsafe { super::support::free_leaked(&task) };
+    unsafe { free_leaked(&task) };
 }
 
 // Peer fault: "unbounded drain: one self-waking task hangs the reactor".

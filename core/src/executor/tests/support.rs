@@ -58,6 +58,10 @@ impl Deref for Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
+        if std::thread::panicking() {
+            // Tasks may be left; a second panic would hide the first.
+            return;
+        }
         // SAFETY: leaked by `new`; tests release their tasks first, or stop here with a panic.
         drop(unsafe { Box::from_raw(self.0.as_ptr()) });
     }
@@ -229,11 +233,24 @@ impl Task {
         unsafe { Header::unhold(self.header) };
     }
 
+    pub(super) fn unhold_and_resume(&self) {
+        assert!(self.get().holds() > 0);
+        // SAFETY: held, and see `start`.
+        unsafe { Header::unhold_and_resume(self.header) };
+    }
+
     /// Polls, drops of the future, releases.
     pub(super) fn counts(&self) -> (u32, u32, u32) {
         let fate = &self.fate;
         (fate.polls.get(), fate.drops.get(), fate.releases.get())
     }
+}
+
+/// A task that is pending for ever, started.
+pub(super) fn pending(rig: &Rig) -> Task {
+    let task = Task::new(rig, |_| Poll::Pending);
+    task.start();
+    task
 }
 
 /// Frees a task that a panic has left behind.

@@ -186,8 +186,10 @@ fn a_waker_outlives_its_executor() {
     elsewhere(move || inbox.wake());
     task.cancel();
     other.cancel();
+    let inbox = Arc::downgrade(&rig.inbox);
     // One cell is in the inbox as that closes.
     drop(rig);
+    assert_eq!(inbox.strong_count(), 2, "each cell keeps it");
     here.wake_by_ref();
     elsewhere(move || {
         late.wake_by_ref();
@@ -195,6 +197,7 @@ fn a_waker_outlives_its_executor() {
         here.wake();
         drop(late);
     });
+    assert_eq!(inbox.strong_count(), 0, "a cell is leaked");
 }
 
 #[test]
