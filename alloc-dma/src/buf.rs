@@ -161,8 +161,8 @@ impl DmaBuf {
     /// The physical address of the byte at `offset`, and how many bytes from there on are contiguous
     /// and within the buffer. C: `spdk_vtophys`.
     ///
-    /// `None` if `offset` is beyond the buffer or the memory has no address that is known, as under
-    /// `--no-huge` or from [`SystemBacking`](crate::SystemBacking).
+    /// `None` if `offset` is beyond the buffer, or if the memory has no address that is known, as under
+    /// `--no-huge`, in an environment without PCI, or from [`SystemBacking`](crate::SystemBacking).
     pub fn physical(&self, offset: usize) -> Option<Physical> {
         let rest = self
             .as_slice()

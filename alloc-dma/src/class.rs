@@ -46,6 +46,12 @@ impl Class {
         }
     }
 
+    /// The class of blocks of `1 << shift` bytes, which there must be.
+    #[inline(always)]
+    pub(crate) const fn of_shift(shift: u32) -> Self {
+        Self((shift - BLOCK_BYTES_MIN.trailing_zeros()) as u8)
+    }
+
     /// The position among the classes. The mask costs nothing and lets the compiler drop bounds checks.
     #[inline(always)]
     pub(crate) const fn index(self) -> usize {
