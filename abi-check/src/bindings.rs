@@ -215,8 +215,8 @@ pub(crate) struct Bindings {
     pub(crate) statics: Vec<Named>,
     pub(crate) aliases: Vec<Named>,
     pub(crate) opaques: Vec<Opaque>,
-    /// Names of functions that Rust rewrites because C has them `static inline`.
-    pub(crate) rewritten: Vec<(String, Origin)>,
+    /// Functions that Rust rewrites because C has them `static inline`.
+    pub(crate) rewritten: Vec<Callable>,
     /// What the reader could not make sense of, as lines for the report.
     pub(crate) complaints: Vec<(Place, String)>,
     index: BTreeMap<String, Entry>,

@@ -45,6 +45,9 @@ pub(crate) fn queries(bindings: &Bindings, selection: &Selection) -> Vec<Query> 
     for &index in &selection.functions {
         queries.push(Query::Declared(bindings.functions[index].name.clone()));
     }
+    for &index in &selection.rewritten {
+        queries.push(Query::Declared(bindings.rewritten[index].name.clone()));
+    }
     for &index in &selection.statics {
         queries.push(Query::Declared(bindings.statics[index].name.clone()));
     }
@@ -100,15 +103,22 @@ impl Check<'_> {
         for (&index, answer) in selection.callbacks.iter().zip(answers.by_ref()) {
             let callable = &self.bindings.callbacks[index];
             let cast = format!("({})0", callable.name);
-            if self.callable(&comparer, callable, answer, report) {
+            if self.callable(&comparer, callable, answer, false, report) {
                 report.counts.callbacks += 1;
                 assignments.push((callable, cast));
             }
         }
         for (&index, answer) in selection.functions.iter().zip(answers.by_ref()) {
             let callable = &self.bindings.functions[index];
-            if self.callable(&comparer, callable, answer, report) {
+            if self.callable(&comparer, callable, answer, false, report) {
                 report.counts.functions += 1;
+                assignments.push((callable, callable.name.clone()));
+            }
+        }
+        for (&index, answer) in selection.rewritten.iter().zip(answers.by_ref()) {
+            let callable = &self.bindings.rewritten[index];
+            if self.callable(&comparer, callable, answer, true, report) {
+                report.counts.rewritten += 1;
                 assignments.push((callable, callable.name.clone()));
             }
         }
@@ -202,12 +212,14 @@ impl Check<'_> {
         }
     }
 
-    /// Checks the types and the parameter names of a function or callback.
+    /// Checks the types and the parameter names of a function or callback, and whether C has it
+    /// `inline`.
     fn callable(
         &self,
         comparer: &Comparer<'_>,
         callable: &Callable,
         answer: &Answer,
+        inline: bool,
         report: &mut Report,
     ) -> bool {
         let place = &callable.origin.place;
@@ -231,7 +243,7 @@ impl Check<'_> {
             report.mismatch(place, &callable.name, expected, found);
             return false;
         }
-        prototypes::check_names(self.headers, callable, report)
+        prototypes::check_names(self.headers, callable, inline, report)
     }
 
     fn variable(

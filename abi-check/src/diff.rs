@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::bindings::{Aggregate, Bindings, Place};
+use crate::bindings::{Aggregate, Bindings, Callable, Place};
 use crate::check::queries;
 use crate::compiler::Compiler;
 use crate::ctype::{CMember, CTypes, Id};
@@ -171,7 +171,12 @@ impl Surface<'_> {
             };
             self.add(format!("constant {}", item.name), &item.origin.place, text);
         }
-        for item in bindings.callbacks.iter().chain(&bindings.functions) {
+        for item in bindings
+            .callbacks
+            .iter()
+            .chain(&bindings.functions)
+            .chain(&bindings.rewritten)
+        {
             let Some(Answer::Type(ty)) = answers.next() else {
                 continue;
             };
@@ -232,7 +237,7 @@ impl Surface<'_> {
 
     /// The C functions that the bindings rewrite, as their tokens.
     fn inline_functions(&mut self) {
-        for (name, origin) in &self.bindings.rewritten {
+        for Callable { name, origin, .. } in &self.bindings.rewritten {
             let headers = self.headers;
             let Some((file, declared)) = headers.callable(&origin.header, name) else {
                 continue;

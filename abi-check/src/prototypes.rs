@@ -36,21 +36,28 @@ pub(crate) fn needs_doc(comparer: &Comparer<'_>, callable: &Callable, facts: &Fa
     })
 }
 
-/// Compares the names of the parameters with those in the headers. Returns whether all is well.
-pub(crate) fn check_names(headers: &Headers, callable: &Callable, report: &mut Report) -> bool {
+/// Compares the names of the parameters with those in the headers, and whether C has the function
+/// `inline` there. Returns whether all is well.
+pub(crate) fn check_names(
+    headers: &Headers,
+    callable: &Callable,
+    inline: bool,
+    report: &mut Report,
+) -> bool {
     let place = &callable.origin.place;
     let Some((_, declared)) = headers.callable(&callable.origin.header, &callable.name) else {
         let found = "no declaration in spdk/*.h that tells their names";
         report.mismatch(place, &callable.name, "parameters with names", found);
         return false;
     };
-    if declared.body.is_some() {
-        report.mismatch(
-            place,
-            &callable.name,
-            "a symbol",
-            "a static inline function",
-        );
+    let (symbol, body) = ("a symbol", "a static inline function");
+    if declared.body.is_some() != inline {
+        let (expected, found) = if inline {
+            (body, symbol)
+        } else {
+            (symbol, body)
+        };
+        report.mismatch(place, &callable.name, expected, found);
         return false;
     }
     compare_names(

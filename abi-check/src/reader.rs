@@ -187,15 +187,8 @@ impl FileReader<'_> {
                 Item::Type(item) => self.alias(item),
                 Item::ForeignMod(block) => block.items.iter().for_each(|item| self.foreign(item)),
                 Item::Macro(item) => self.invocation(item),
-                Item::Fn(item) => {
-                    if self.header.is_some()
-                        && matches!(item.vis, Visibility::Public(_))
-                        && let Some(origin) = self.origin(item.sig.ident.span(), &item.attrs)
-                    {
-                        self.bindings
-                            .rewritten
-                            .push((item.sig.ident.unraw().to_string(), origin));
-                    }
+                Item::Fn(item) if matches!(item.vis, Visibility::Public(_)) => {
+                    self.rewritten(&item.attrs, &item.sig);
                 }
                 _ => {}
             }
@@ -304,35 +297,59 @@ impl FileReader<'_> {
         }
     }
 
+    /// A function that is not C's: it must say which `static inline` it stands for.
+    fn rewritten(&mut self, attributes: &[Attribute], signature: &syn::Signature) {
+        if self.header.is_none() {
+            return;
+        }
+        let Some(callable) = self.callable(attributes, signature) else {
+            return;
+        };
+        if callable.origin.doc.contains("Stands for the C") {
+            self.bindings.rewritten.push(callable);
+        } else {
+            let text = format!("{} does not say which C it stands for", callable.name);
+            self.complain(signature.ident.span(), text);
+        }
+    }
+
+    fn callable(
+        &mut self,
+        attributes: &[Attribute],
+        signature: &syn::Signature,
+    ) -> Option<Callable> {
+        let origin = self.origin(signature.ident.span(), attributes)?;
+        let mut parameters = Vec::new();
+        for input in &signature.inputs {
+            let FnArg::Typed(input) = input else { continue };
+            let name = match &*input.pat {
+                syn::Pat::Ident(ident) => Some(ident.ident.unraw().to_string()),
+                _ => None,
+            };
+            parameters.push(Parameter {
+                name,
+                ty: self.ty(&input.ty),
+            });
+        }
+        let result = self.result(&signature.output);
+        let prototype = Prototype {
+            parameters,
+            result,
+            variadic: signature.variadic.is_some(),
+        };
+        Some(Callable {
+            name: signature.ident.unraw().to_string(),
+            prototype,
+            origin,
+        })
+    }
+
     fn foreign(&mut self, item: &ForeignItem) {
         match item {
             ForeignItem::Fn(item) => {
-                let Some(origin) = self.origin(item.sig.ident.span(), &item.attrs) else {
-                    return;
-                };
-                let mut parameters = Vec::new();
-                for input in &item.sig.inputs {
-                    let FnArg::Typed(input) = input else { continue };
-                    let name = match &*input.pat {
-                        syn::Pat::Ident(ident) => Some(ident.ident.unraw().to_string()),
-                        _ => None,
-                    };
-                    parameters.push(Parameter {
-                        name,
-                        ty: self.ty(&input.ty),
-                    });
+                if let Some(callable) = self.callable(&item.attrs, &item.sig) {
+                    self.bindings.functions.push(callable);
                 }
-                let prototype = Prototype {
-                    parameters,
-                    result: self.result(&item.sig.output),
-                    variadic: item.sig.variadic.is_some(),
-                };
-                let name = item.sig.ident.unraw().to_string();
-                self.bindings.functions.push(Callable {
-                    name,
-                    prototype,
-                    origin,
-                });
             }
             ForeignItem::Static(item) => {
                 let Some(origin) = self.origin(item.ident.span(), &item.attrs) else {

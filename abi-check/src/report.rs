@@ -58,6 +58,7 @@ counts! {
     constants: "constants",
     callbacks: "callback types (prototype)",
     functions: "functions (prototype)",
+    rewritten: "rewritten static inline functions (prototype)",
     statics: "variables (type)",
     parameters: "parameter names",
     opaques: "opaque types",

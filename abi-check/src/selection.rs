@@ -10,6 +10,7 @@ pub(crate) struct Selection {
     pub(crate) constants: Vec<usize>,
     pub(crate) callbacks: Vec<usize>,
     pub(crate) functions: Vec<usize>,
+    pub(crate) rewritten: Vec<usize>,
     pub(crate) statics: Vec<usize>,
 }
 
@@ -22,6 +23,7 @@ impl Selection {
             constants: (0..bindings.constants.len()).collect(),
             callbacks: (0..bindings.callbacks.len()).collect(),
             functions: (0..bindings.functions.len()).collect(),
+            rewritten: (0..bindings.rewritten.len()).collect(),
             statics: (0..bindings.statics.len()).collect(),
         }
     }

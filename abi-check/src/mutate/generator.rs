@@ -114,7 +114,16 @@ pub(super) fn generate<'a>(
             },
         )
     });
-    for ((item, selection), answer) in callbacks.chain(functions).zip(answers) {
+    let rewritten = bindings.rewritten.iter().enumerate().map(|(index, item)| {
+        (
+            item,
+            Selection {
+                rewritten: vec![index],
+                ..Selection::default()
+            },
+        )
+    });
+    for ((item, selection), answer) in callbacks.chain(functions).chain(rewritten).zip(answers) {
         let target = generator.target(&item.origin.header, selection);
         if let Answer::Type(ty) = answer
             && let Some(function) = function_of(ty)

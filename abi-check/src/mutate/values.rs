@@ -107,10 +107,6 @@ pub(super) fn constant(generator: &mut Generator<'_>, item: &Constant, target: u
                 changes.push((MutationKind::ConstantChanged, format!("{written} \"x\"")));
             }
         }
-        changes.push((
-            MutationKind::ConstantRemoved,
-            "abi_check_removed".to_string(),
-        ));
         for (kind, new) in changes {
             let what = format!("{} = {new}", item.name);
             generator.push(kind, &file, vec![(span.clone(), new)], what, target);

@@ -1,0 +1,7 @@
+//! Runs the tool on copies of small fixtures, each with one thing wrong. Needs a C compiler, but no
+//! SPDK.
+
+mod bindings;
+mod headers;
+mod mutate;
+mod workspace;
