@@ -16,12 +16,14 @@ mod layout;
 mod mutate;
 mod names;
 mod nesting;
+mod parser;
 mod probe;
 mod prototypes;
 mod reader;
 mod report;
 mod rust_type;
 mod selection;
+mod source;
 mod spdk;
 mod spelled;
 mod structs;
@@ -92,6 +94,11 @@ struct Arguments {
 }
 
 fn main() -> ExitCode {
+    // SAFETY: the default action is restored before any thread or output exists. Whatever reads the
+    // report may stop early, as `head` does, which is no failure of the check.
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
     let arguments = Arguments::parse();
     match run(&arguments) {
         Ok(code) => code,
@@ -242,6 +249,7 @@ fn check_spdk(bindings: &Bindings, spdk: &Spdk, report: &mut Report) -> Result<(
         prober: &prober,
         includes: &includes,
     };
+    prober.check_origin(&includes)?;
     check.run(&Selection::all(bindings), true, report)?;
     check::check_opaques(bindings, &headers, report);
     match &spdk.libraries {

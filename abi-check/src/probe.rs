@@ -115,6 +115,37 @@ impl Prober<'_> {
             .compile(&source, &self.includes, &flags, output)
     }
 
+    /// Proves that all headers of SPDK come from the include directories, and not from another
+    /// SPDK that the compiler finds by itself.
+    ///
+    /// # Errors
+    ///
+    /// A sentence for the user that names the first header from elsewhere.
+    pub(crate) fn check_origin(&self, headers: &[Arc<str>]) -> Result<(), String> {
+        let list = self.directory.join("dependencies");
+        let Some(list_name) = list.to_str() else {
+            return Ok(());
+        };
+        let flags = ["-w", "-M", "-MF", list_name];
+        // What does not compile is reported by the questions.
+        self.compile("origin.c", &self.prelude(headers), &flags, None)?;
+        let text = fs::read_to_string(&list).unwrap_or_default();
+        let foreign = text.split_whitespace().map(Path::new).find(|path| {
+            path.parent().is_some_and(|parent| parent.ends_with("spdk"))
+                && !self
+                    .includes
+                    .iter()
+                    .any(|include| path.starts_with(include))
+        });
+        match foreign {
+            Some(path) => Err(format!(
+                "the headers include {} of another SPDK",
+                path.display()
+            )),
+            None => Ok(()),
+        }
+    }
+
     /// Puts the questions to the compiler.
     ///
     /// # Errors

@@ -18,6 +18,7 @@ use crate::invocations::{
     BitFieldsInvocation, EnumerationInvocation, LayoutInvocation, OpaqueInvocation,
 };
 use crate::rust_type::{Parameter, Prototype, RustType};
+use crate::source::{collect, collect_constants, doc_of, header_of};
 use crate::spelled;
 
 /// Reads all `.rs` files of a directory and its subdirectories.
@@ -73,66 +74,6 @@ pub(crate) fn read(directory: &Path) -> Result<Bindings, String> {
     }
     bindings.index();
     Ok(bindings)
-}
-
-fn collect(directory: &Path, paths: &mut Vec<PathBuf>) -> io::Result<()> {
-    for entry in fs::read_dir(directory)? {
-        let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, paths)?;
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            paths.push(path);
-        }
-    }
-    Ok(())
-}
-
-fn collect_constants(items: &[Item], constants: &mut Constants) {
-    for item in items {
-        match item {
-            Item::Const(item) => {
-                constants.insert(item.ident.to_string(), (*item.expr).clone());
-            }
-            Item::Macro(item) if item.mac.path.is_ident("enumeration") => {
-                if let Ok(enumeration) = item.mac.parse_body::<EnumerationInvocation>() {
-                    for entry in enumeration.entries {
-                        constants.insert(entry.name.to_string(), entry.value);
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-}
-
-/// The doc comment of an item, one line of text a line.
-fn doc_of(attributes: &[Attribute]) -> String {
-    let mut doc = String::new();
-    for attribute in attributes {
-        if attribute.path().is_ident("doc")
-            && let Ok(value) = attribute.meta.require_name_value()
-            && let syn::Expr::Lit(literal) = &value.value
-            && let Lit::Str(text) = &literal.lit
-        {
-            doc.push_str(&text.value());
-            doc.push('\n');
-        }
-    }
-    doc
-}
-
-/// The header of a `//! C: spdk/bdev.h` line.
-fn header_of(attributes: &[Attribute]) -> Option<Arc<str>> {
-    let doc = doc_of(attributes);
-    let first = doc.lines().find(|line| !line.trim().is_empty())?;
-    Some(
-        first
-            .trim()
-            .strip_prefix("C:")?
-            .trim()
-            .trim_matches('`')
-            .into(),
-    )
 }
 
 struct FileReader<'a> {

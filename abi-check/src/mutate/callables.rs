@@ -3,13 +3,12 @@
 use std::sync::Arc;
 
 use super::generator::Generator;
-use super::mutation::MutationKind;
+use super::mutation::{MutationKind, renamed};
 use super::retype::{requalified, results, retypes};
 use crate::bindings::Callable;
 use crate::ctype::CFunction;
 use crate::declaration::Parameters;
 use crate::header::Header;
-use crate::token::split;
 
 /// Where a function is declared.
 pub(super) struct Text<'a> {
@@ -53,12 +52,7 @@ pub(super) fn generate(
         let edits = vec![result(new)];
         generator.push(MutationKind::ResultConst, &file, edits, what, target);
     }
-    // A callback type takes its uses along, or the header would not be C any more.
-    let edits = split(&header.text).0.into_iter().filter_map(|token| {
-        let span = token.start..token.end;
-        (header.slice(&span) == callable.name).then(|| (span, "abi_check_removed".to_string()))
-    });
-    let edits = edits.collect();
+    let edits = renamed(header, &callable.name, "abi_check_removed");
     let what = format!("{} removed", callable.name);
     generator.push(MutationKind::FunctionRemoved, &file, edits, what, target);
     parameters(generator, &text, &declared.parameters, function, target);

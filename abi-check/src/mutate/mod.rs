@@ -70,6 +70,7 @@ pub(crate) fn run(bindings: &Bindings, spdk: &Spdk, sample: Sample) -> Result<Sc
         headers: &headers,
         compiler: &compiler,
         includes: &includes,
+        prefix: Some(PREFIX),
     };
     precompile(&compiler, &includes, &prepared, bindings)?;
     let work = directory.path().join("base");
@@ -188,6 +189,7 @@ struct Engine<'a> {
     headers: &'a Headers,
     compiler: &'a Compiler,
     includes: &'a [PathBuf],
+    prefix: Option<&'a str>,
 }
 
 impl Engine<'_> {
@@ -198,7 +200,7 @@ impl Engine<'_> {
             includes,
             directory,
             flags: &FLAGS,
-            prefix: Some(PREFIX),
+            prefix: self.prefix,
         }
     }
 
@@ -333,7 +335,68 @@ impl Engine<'_> {
 
 #[cfg(test)]
 mod tests {
-    use super::shuffle;
+    use super::mutation::{Edit, MutationKind};
+    use super::*;
+
+    /// What becomes of a change to the header of the fixtures.
+    fn outcome(edit: impl Fn(&str) -> Vec<Edit>) -> Outcome {
+        let fixtures = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures");
+        let spdk = Spdk::open(&fixtures.join("spdk")).expect("the fixtures");
+        let bindings = crate::reader::read(&fixtures.join("bindings")).expect("the fixtures");
+        let includes = spdk.include_directories();
+        let headers = Headers::of(&includes);
+        let compiler = Compiler::from_environment();
+        let engine = Engine {
+            bindings: &bindings,
+            headers: &headers,
+            compiler: &compiler,
+            includes: &includes,
+            prefix: None,
+        };
+        let header: Arc<str> = "spdk/thing.h".into();
+        let text = &headers.get(&header).expect("the header").text;
+        let mutation = Mutation {
+            kind: MutationKind::FieldRetyped,
+            header: header.clone(),
+            edits: edit(text),
+            what: String::new(),
+            target: 0,
+        };
+        let selection = Selection::all(&bindings);
+        let includes = bindings.headers.clone();
+        let target = Target {
+            includes,
+            selection,
+        };
+        let work = tempfile::tempdir().expect("a directory");
+        engine
+            .mutant(&target, &mutation, work.path())
+            .unwrap_or_else(Outcome::Stillborn)
+    }
+
+    fn replaced(from: &'static str, to: &'static str) -> Outcome {
+        outcome(|text| {
+            let start = text.find(from).expect("part of the header");
+            vec![(start..start + from.len(), to.to_string())]
+        })
+    }
+
+    // The canary: an engine that calls everything caught would be worthless.
+    #[test]
+    fn a_change_of_nothing_survives() {
+        assert_eq!(outcome(|_| Vec::new()), Outcome::Survived);
+        assert_eq!(replaced("private1", "private3"), Outcome::Survived);
+    }
+
+    #[test]
+    fn a_change_is_caught_and_nonsense_is_stillborn() {
+        let caught = replaced("uint32_t first", "int32_t first");
+        assert!(matches!(caught, Outcome::Caught(line) if line.contains("thing.first")));
+        assert!(matches!(
+            replaced("uint32_t first", "nonsense first"),
+            Outcome::Stillborn(_)
+        ));
+    }
 
     #[test]
     fn a_shuffle_is_a_permutation_that_the_seed_decides() {

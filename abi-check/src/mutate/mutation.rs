@@ -4,7 +4,9 @@ use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
 
+use crate::header::Header;
 use crate::selection::Selection;
+use crate::token::split;
 
 /// The kinds of changes, for the score.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -87,6 +89,16 @@ pub(crate) struct Target {
     /// What its C file includes.
     pub(crate) includes: Vec<Arc<str>>,
     pub(crate) selection: Selection,
+}
+
+/// A name changed wherever the header uses it, so that the header stays C.
+pub(super) fn renamed(header: &Header, name: &str, new: &str) -> Vec<Edit> {
+    let tokens = split(&header.text)
+        .0
+        .into_iter()
+        .map(|token| token.start..token.end);
+    let uses = tokens.filter(|span| header.slice(span) == name);
+    uses.map(|span| (span, new.to_string())).collect()
 }
 
 /// The text with the edits made.

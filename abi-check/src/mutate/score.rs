@@ -109,3 +109,34 @@ impl Score {
         println!("mutations caught: {caught} of {made}");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn score(outcomes: &[Outcome]) -> Score {
+        let mut score = Score::new(outcomes.len(), Vec::new());
+        let mutation = Mutation {
+            kind: MutationKind::FieldRemoved,
+            header: "spdk/thing.h".into(),
+            edits: Vec::new(),
+            what: "struct thing.first removed".to_string(),
+            target: 0,
+        };
+        outcomes
+            .iter()
+            .for_each(|outcome| score.add(&mutation, outcome.clone()));
+        score
+    }
+
+    #[test]
+    fn only_a_score_of_all_is_perfect() {
+        let caught = Outcome::Caught(String::new());
+        let stillborn = Outcome::Stillborn(String::new());
+        assert!(score(&[caught.clone(), stillborn.clone()]).is_perfect());
+        assert!(!score(&[caught, Outcome::Survived]).is_perfect());
+        // Nothing made is nothing proved.
+        assert!(!score(&[stillborn]).is_perfect());
+        assert!(!score(&[]).is_perfect());
+    }
+}

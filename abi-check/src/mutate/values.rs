@@ -1,11 +1,8 @@
 //! Changes to enumerators and constants.
 
-use std::sync::Arc;
-
 use super::generator::Generator;
-use super::mutation::MutationKind;
+use super::mutation::{MutationKind, renamed};
 use crate::bindings::{Constant, Enumeration, Value};
-use crate::declaration;
 use crate::header::Header;
 
 /// Makes all changes to one mirrored enum.
@@ -21,6 +18,9 @@ pub(super) fn enumeration(generator: &mut Generator<'_>, item: &Enumeration, tar
         generator
             .unreachable
             .push(format!("enum {}: not found in the text", item.name));
+        return;
+    };
+    let Some(header) = headers.get(&file) else {
         return;
     };
     for enumerator in &item.enumerators {
@@ -46,15 +46,9 @@ pub(super) fn enumeration(generator: &mut Generator<'_>, item: &Enumeration, tar
         let edits = vec![(span.start..span.start, "ABI_CHECK_INSERTED, ".to_string())];
         let what = format!("{title}: another one inserted before it");
         generator.push(MutationKind::EnumeratorInserted, &file, edits, what, target);
-        let new = "ABI_CHECK_RENAMED".to_string() + &value_text(generator, &file, written);
+        let edits = renamed(header, &enumerator.name, "ABI_CHECK_REMOVED");
         let what = format!("{title} removed");
-        generator.push(
-            MutationKind::EnumeratorRemoved,
-            &file,
-            vec![(span, new)],
-            what,
-            target,
-        );
+        generator.push(MutationKind::EnumeratorRemoved, &file, edits, what, target);
     }
     if let Some(last) = declared.enumerators.last() {
         let edits = vec![(
@@ -64,20 +58,6 @@ pub(super) fn enumeration(generator: &mut Generator<'_>, item: &Enumeration, tar
         let what = format!("enum {}: another one inserted at the end", item.name);
         generator.push(MutationKind::EnumeratorInserted, &file, edits, what, target);
     }
-}
-
-/// ` = value` of an enumerator, if it has one.
-fn value_text(
-    generator: &Generator<'_>,
-    file: &Arc<str>,
-    written: &declaration::Enumerator,
-) -> String {
-    let text = generator
-        .headers
-        .get(file)
-        .map_or("", |header| header.slice(&written.span));
-    text.find('=')
-        .map_or(String::new(), |at| format!(" {}", &text[at..]))
 }
 
 /// Makes all changes to one constant, a macro or a lone enumerator.

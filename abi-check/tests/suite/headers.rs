@@ -412,3 +412,29 @@ fn a_wrong_directory_is_a_failure_of_the_check() {
         .expect(2, &["there is no include/spdk"]);
     space.run(&["--spdk"]).expect(2, &["a value is required"]);
 }
+
+#[test]
+fn headers_of_another_spdk_are_not_mixed_in() {
+    let space = Workspace::new();
+    space.replace(
+        HEADER,
+        "#include <stdint.h>",
+        "#include <stdint.h>\n#include \"spdk/old.h\"",
+    );
+    space.write("elsewhere/spdk/old.h", "");
+    let variables = [("C_INCLUDE_PATH", "elsewhere")];
+    space.run_with(&["--spdk", "spdk"], &variables).expect(
+        2,
+        &["the headers include elsewhere/spdk/old.h of another SPDK"],
+    );
+}
+
+#[test]
+fn the_compiler_is_the_one_that_the_environment_names() {
+    let space = Workspace::new();
+    let run = |cc| space.run_with(&["--spdk", "spdk"], &[("CC", cc)]);
+    run("cc -DTHING_EXTRA").expect(0, &["everything proved"]);
+    run("no-such-compiler").expect(2, &["cannot run the C compiler no-such-compiler"]);
+    // One that fails without a word of why.
+    run("false").expect(2, &["the C compiler false failed"]);
+}

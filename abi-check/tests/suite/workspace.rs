@@ -119,10 +119,16 @@ impl Workspace {
 
     /// Runs the tool on the copied bindings.
     pub(crate) fn run(&self, arguments: &[&str]) -> Outcome {
+        self.run_with(arguments, &[])
+    }
+
+    /// Runs the tool on the copied bindings with further environment variables.
+    pub(crate) fn run_with(&self, arguments: &[&str], variables: &[(&str, &str)]) -> Outcome {
         let output = Command::new(env!("CARGO_BIN_EXE_abi-check"))
             .arg("--bindings")
             .arg("bindings")
             .args(arguments)
+            .envs(variables.iter().copied())
             .current_dir(self.directory.path())
             .output()
             .expect("the tool runs");
