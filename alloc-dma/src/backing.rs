@@ -31,9 +31,12 @@ pub struct Physical {
 /// blocks are joined that belong to different chunks, so that two buffers overlap; handed out twice,
 /// and two buffers are one.
 ///
+/// [`translate`](Self::translate) must tell the truth: what it returns is given to devices, which write
+/// there.
+///
 /// `size` is never 0, and `align` is a power of two of at least 64 and at most 2 MiB.
 ///
-/// Neither method may unwind. Both may be called from any thread, at the same time.
+/// No method may unwind. All may be called from any thread, at the same time.
 pub unsafe trait Backing: Send + Sync + 'static {
     /// How threads are told apart where this memory is used.
     type Context: Context;

@@ -30,6 +30,7 @@ unsafe impl Send for DmaBuf {}
 // from any thread.
 unsafe impl Sync for DmaBuf {}
 
+static_assertions::assert_impl_all!(DmaBuf: Send, Sync, Unpin);
 static_assertions::const_assert_eq!(size_of::<DmaBuf>(), 32);
 static_assertions::const_assert_eq!(size_of::<Option<DmaBuf>>(), 32);
 

@@ -51,14 +51,18 @@ impl FreeList {
         Some(node.cast())
     }
 
-    /// The blocks, from the one that is popped first.
+    /// The blocks, from the one that is popped first. A block is not looked into before the next one is
+    /// asked for, so that who doubts it can stop.
     pub(crate) fn iter(&self) -> impl Iterator<Item = NonNull<u8>> {
         let mut next = self.head;
+        let mut last: Option<NonNull<Node>> = None;
         core::iter::from_fn(move || {
-            let node = next?;
-            // SAFETY: as in `pop`; the iterator borrows the list, so no block leaves meanwhile.
-            next = unsafe { node.as_ref() }.next;
-            Some(node.cast())
+            if let Some(last) = last {
+                // SAFETY: as in `pop`; the iterator borrows the list, so no block leaves meanwhile.
+                next = unsafe { last.as_ref() }.next;
+            }
+            last = next;
+            Some(next?.cast())
         })
     }
 

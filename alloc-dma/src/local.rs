@@ -14,6 +14,7 @@ use crate::{
     refill::{self, PoolCell},
     stats::Stats,
     sync::{AtomicIsize, AtomicUsize, Ordering, UnsafeCell},
+    system::SystemBacking,
 };
 
 /// The `home` of an arena that was dropped: no thread's identity.
@@ -112,6 +113,8 @@ pub struct LocalArena<B: Backing> {
     /// Neither `Send` nor `Sync`.
     _local: PhantomData<*mut B>,
 }
+
+static_assertions::assert_not_impl_any!(LocalArena<SystemBacking>: Send, Sync);
 
 impl<B: Backing> LocalArena<B> {
     /// Makes an arena that belongs to the running thread. It reserves a page for itself; the first chunk

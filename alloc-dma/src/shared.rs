@@ -15,6 +15,7 @@ use crate::{
     pool::Pool,
     refill::{self, PoolCell},
     stats::Stats,
+    system::SystemBacking,
 };
 
 /// An arena that all threads may use, behind a lock that spins.
@@ -41,6 +42,8 @@ pub struct SharedArena<B: Backing> {
     growing: SpinLock<()>,
     backing: B,
 }
+
+static_assertions::assert_impl_all!(SharedArena<SystemBacking>: Send, Sync);
 
 impl<B: Backing> PoolCell for SharedArena<B> {
     #[inline(always)]

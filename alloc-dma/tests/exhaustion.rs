@@ -3,6 +3,8 @@
 
 mod common;
 
+use std::sync::OnceLock;
+
 use barespdk_alloc_dma::{AllocError, BLOCK_BYTES_MAX, LocalArena, Reason, SharedArena};
 use common::Ledger;
 
@@ -110,7 +112,8 @@ fn a_limit_is_kept() {
 #[test]
 fn reserving_ahead_spares_the_backing() {
     let ledger = Ledger::new(usize::MAX);
-    let arena = Box::leak(Box::new(SharedArena::new(ledger.clone())));
+    static ARENA: OnceLock<SharedArena<Ledger>> = OnceLock::new();
+    let arena = ARENA.get_or_init(|| SharedArena::new(ledger.clone()));
     arena.reserve(64 << 20).unwrap();
     let calls = ledger.calls();
     let bufs: Vec<_> = (0..64).map(|_| arena.alloc(1 << 20, 64).unwrap()).collect();
