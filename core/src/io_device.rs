@@ -31,8 +31,8 @@ use barespdk_sys as ffi;
 use crate::errno::Errno;
 use crate::message::{Receiver, Sender, oneshot};
 use crate::mutex::Mutex;
-use crate::thread::record::{Origin, Record};
-use crate::thread::{self, SendError, Thread};
+use crate::thread::record::Record;
+use crate::thread::{self, Origin, SendError, Thread};
 
 /// The shared state of an io_device.
 ///

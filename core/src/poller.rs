@@ -14,7 +14,8 @@ use core::ptr::NonNull;
 use barespdk_sys as ffi;
 
 use crate::errno::Errno;
-use crate::thread::record::{Origin, Record};
+use crate::thread::record::Record;
+use crate::thread::{Origin, anchor};
 
 /// What a poller found; SPDK counts it, to tell how busy a core is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,6 +50,8 @@ pub struct Poller {
 struct State {
     function: UnsafeCell<Box<dyn FnMut() -> Polled>>,
     running: Cell<bool>,
+    /// In interrupt mode SPDK goes on calling a poller that is paused.
+    paused: Cell<bool>,
     dropped: Cell<bool>,
 }
 
@@ -64,10 +67,15 @@ impl Poller {
         F: FnMut() -> Polled + 'static,
     {
         let record = Record::current()?;
+        // In interrupt mode SPDK follows a null pointer here otherwise.
+        if !anchor::current_is_running() {
+            return Err(Errno::ESHUTDOWN);
+        }
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         let state = NonNull::from(Box::leak(Box::new(State {
             function: UnsafeCell::new(Box::new(function)),
             running: Cell::new(false),
+            paused: Cell::new(false),
             dropped: Cell::new(false),
         })));
         // SAFETY: on an SPDK thread. `poll` fits the argument, which stays valid until the poller has
@@ -98,7 +106,10 @@ impl Poller {
     pub fn pause(&self) {
         if self.record.is_current() {
             // SAFETY: registered as long as `self` lives; on its thread.
-            unsafe { ffi::spdk_poller_pause(self.raw.as_ptr()) };
+            unsafe {
+                self.state.as_ref().paused.set(true);
+                ffi::spdk_poller_pause(self.raw.as_ptr());
+            }
         }
     }
 
@@ -106,7 +117,10 @@ impl Poller {
     pub fn resume(&self) {
         if self.record.is_current() {
             // SAFETY: as for `pause`.
-            unsafe { ffi::spdk_poller_resume(self.raw.as_ptr()) };
+            unsafe {
+                self.state.as_ref().paused.set(false);
+                ffi::spdk_poller_resume(self.raw.as_ptr());
+            }
         }
     }
 }
@@ -121,7 +135,7 @@ unsafe extern "C" fn poll(context: *mut c_void) -> c_int {
     // sees `running` and leaves it to us. `running` also keeps a nested call away from the function,
     // so the `&mut` is the only one.
     unsafe {
-        if (*state).running.replace(true) {
+        if (*state).paused.get() || (*state).running.replace(true) {
             return ffi::SPDK_POLLER_IDLE as c_int;
         }
         let polled = (*(*state).function.get())();

@@ -13,7 +13,10 @@
 //! C: `spdk/thread.h`.
 
 pub(crate) mod anchor;
+mod gate;
 pub(crate) mod record;
+
+pub(crate) use gate::Origin;
 
 use alloc::ffi::CString;
 use alloc::sync::Arc;
@@ -28,7 +31,7 @@ use crate::cpuset::Cpuset;
 use crate::errno::Errno;
 use crate::message::{Receiver, Sender, oneshot};
 use crate::runtime;
-use record::{Origin, Record};
+use record::Record;
 
 /// A handle on an SPDK thread. It may outlive the thread; then everything it does is an error value.
 ///

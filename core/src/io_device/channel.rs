@@ -13,8 +13,8 @@ use barespdk_sys as ffi;
 
 use super::{Device, Shared};
 use crate::errno::Errno;
-use crate::thread;
-use crate::thread::record::{Origin, Record};
+use crate::thread::record::Record;
+use crate::thread::{self, Origin};
 
 /// The alignment that SPDK gives to a context: its header of 96 bytes comes from `calloc`.
 const ALIGN_MAX: usize = 16;

@@ -9,8 +9,7 @@ use alloc::sync::Arc;
 use super::{Device, Shared};
 use crate::errno::Errno;
 use crate::message::{Job, Receiver, Sender, oneshot};
-use crate::thread::SendError;
-use crate::thread::record::Origin;
+use crate::thread::{Origin, SendError};
 
 /// A walk on its way to the thread `at`.
 struct Walk<D: Device, F> {

@@ -178,16 +178,13 @@ mod tests {
     struct Count(AtomicUsize);
 
     impl Wake for Count {
-        fn wake(self: std::sync::Arc<Self>) {
+        fn wake(self: Arc<Self>) {
             self.0.fetch_add(1, Ordering::SeqCst);
         }
     }
 
-    fn poll<T>(
-        receiver: &mut Receiver<T>,
-        count: &std::sync::Arc<Count>,
-    ) -> Option<Result<T, Errno>> {
-        let waker = Waker::from(std::sync::Arc::clone(count));
+    fn poll<T>(receiver: &mut Receiver<T>, count: &Arc<Count>) -> Option<Result<T, Errno>> {
+        let waker = Waker::from(Arc::clone(count));
         match pin!(receiver).poll(&mut Context::from_waker(&waker)) {
             Poll::Ready(result) => Some(result),
             Poll::Pending => None,
@@ -196,7 +193,7 @@ mod tests {
 
     #[test]
     fn a_value_arrives_once_and_wakes_once() {
-        let count = std::sync::Arc::default();
+        let count = Arc::default();
         let (sender, mut receiver) = oneshot();
         assert_eq!(poll(&mut receiver, &count), None);
         assert_eq!(poll(&mut receiver, &count), None);
@@ -209,7 +206,7 @@ mod tests {
 
     #[test]
     fn a_dropped_sender_cancels_and_a_failing_one_says_why() {
-        let count = std::sync::Arc::default();
+        let count = Arc::default();
         let (sender, mut receiver) = oneshot::<u8>();
         assert_eq!(poll(&mut receiver, &count), None);
         drop(sender);

@@ -174,6 +174,15 @@ pub(crate) fn with<R>(f: impl FnOnce(&Anchor) -> R) -> Result<R, Errno> {
     Ok(f(unsafe { anchor.as_ref() }))
 }
 
+/// Whether the current thread is one of SPDK's and was not told to exit. Pollers may be made there.
+pub(crate) fn current_is_running() -> bool {
+    // SAFETY: no arguments; the current thread is alive.
+    unsafe {
+        let thread = ffi::spdk_get_thread();
+        !thread.is_null() && ffi::spdk_thread_is_running(thread)
+    }
+}
+
 /// Finds or makes the anchor of the current thread. [1]
 ///
 /// # Safety
@@ -202,7 +211,7 @@ pub(super) unsafe fn attach(
             };
         }
         // Nothing starts on a thread that is going.
-        let poller = if ffi::spdk_thread_is_running(thread) {
+        let poller = if current_is_running() {
             let period_us = WATCH_PERIOD_US;
             let argument = anchor.as_ptr().cast();
             ffi::spdk_poller_register_named(Some(tick), argument, period_us, c"barespdk".as_ptr())
@@ -210,9 +219,8 @@ pub(super) unsafe fn attach(
             ptr::null_mut()
         };
         if poller.is_null() {
-            let running = ffi::spdk_thread_is_running(thread);
             ffi::spdk_put_io_channel(channel.as_ptr());
-            return Err(if running {
+            return Err(if current_is_running() {
                 Errno::ENOMEM
             } else {
                 Errno::ESHUTDOWN
@@ -289,16 +297,9 @@ impl Anchor {
     }
 
     fn step(&self) -> Step {
-        // SAFETY: no arguments; the current thread is the anchor's, so it is alive.
-        let (now, hz, running) = unsafe {
-            let thread = ffi::spdk_get_thread();
-            (
-                ffi::spdk_get_ticks(),
-                ffi::spdk_get_ticks_hz(),
-                ffi::spdk_thread_is_running(thread),
-            )
-        };
-        if running {
+        // SAFETY: no arguments.
+        let (now, hz) = unsafe { (ffi::spdk_get_ticks(), ffi::spdk_get_ticks_hz()) };
+        if current_is_running() {
             self.running_at_ticks.set(now);
             return Step::Running;
         }
@@ -337,7 +338,13 @@ impl Anchor {
     }
 
     /// From the watching poller to one that runs in each turn of the reactor.
+    ///
+    /// Not on a thread that C has told to exit already: in interrupt mode SPDK follows a null pointer
+    /// when it registers a poller there (`busy_poller_set_interrupt_mode`).
     fn hurry(&self) {
+        if !current_is_running() {
+            return;
+        }
         let argument = ptr::from_ref(self).cast_mut().cast();
         // SAFETY: on the thread of the anchor, which outlives the poller as in `attach`. Unregistering
         // a poller that is running is allowed: SPDK frees it when it returns.

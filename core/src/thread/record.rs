@@ -9,30 +9,16 @@ use core::sync::atomic::{AtomicI32, AtomicUsize, Ordering};
 use barespdk_sys as ffi;
 
 use super::SendError;
+use super::gate::{Gate, Origin};
 use crate::errno::Errno;
 use crate::message::{Inbox, Job};
-
-/// The thread is going away: users' messages are refused, those of the runtime still pass.
-const CLOSING: usize = 1;
-/// Nothing is sent to the thread any more.
-const CLOSED: usize = 2;
-/// One sender is between its look at the flags and the end of its call into SPDK.
-const SENDER: usize = 4;
 
 /// An SPDK thread that may be gone.
 ///
 /// `struct spdk_thread` is freed soon after the thread exits, and `spdk_thread_send_msg` to one that
-/// has exited aborts the process. `gate` stands before each such call:
-///
-/// ```text
-/// [1] enter: + SENDER; flags seen in the same operation decide
-/// [2] leave: - SENDER
-/// [3] close: | CLOSING, later | CLOSED, on the thread itself
-/// [4] the anchor gives its channel back once CLOSED is set and no SENDER is left
-/// ```
-///
-/// Until [4] the thread holds an io_channel, and SPDK lets no thread exit that does. So a sender that
-/// entered finds the thread alive. (SPDK drops the channels of a thread whose exit takes longer than
+/// has exited aborts the process. A [`Gate`] stands before each such call. The thread itself closes it,
+/// and keeps an io_channel, with which SPDK lets no thread exit, until nobody is inside any more. So a
+/// sender that entered finds the thread alive. (SPDK drops the channels of a thread whose exit takes longer than
 /// five seconds; the anchor closes the gate before that, see `anchor.rs`.)
 pub(crate) struct Record {
     id: u64,
@@ -41,7 +27,7 @@ pub(crate) struct Record {
     raw: *mut ffi::spdk_thread,
     /// Made by [`Thread::create`](super::Thread::create), so that ending it breaks nobody's C.
     created_here: bool,
-    gate: AtomicUsize,
+    gate: Gate,
     /// Channels of [`IoDevice`](crate::io_device::IoDevice)s on this thread. The thread changes it.
     channels: AtomicUsize,
     /// Why the last channel could not be opened, as a return code; SPDK tells NULL alone.
@@ -54,23 +40,6 @@ pub(crate) struct Record {
 unsafe impl Send for Record {}
 // SAFETY: as above.
 unsafe impl Sync for Record {}
-
-/// Who sends: the runtime still may while a thread is closing.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Origin {
-    User,
-    Runtime,
-}
-
-/// Proof that the thread of the record is alive, as long as it exists.
-struct Entered<'a>(&'a Arc<Record>);
-
-impl Drop for Entered<'_> {
-    fn drop(&mut self) {
-        // Release: the call into SPDK happens before the anchor sees us gone. [2]
-        self.0.gate.fetch_sub(SENDER, Ordering::Release);
-    }
-}
 
 impl Record {
     /// # Safety
@@ -89,7 +58,7 @@ impl Record {
             name: String::from_utf8_lossy(name.to_bytes()).into(),
             raw,
             created_here,
-            gate: AtomicUsize::new(0),
+            gate: Gate::new(),
             channels: AtomicUsize::new(0),
             open_rc: AtomicI32::new(0),
             inbox: Inbox::new(),
@@ -110,27 +79,16 @@ impl Record {
 
     /// Whether the thread takes messages of users.
     pub(super) fn is_open(&self) -> bool {
-        self.gate.load(Ordering::Acquire) & (CLOSING | CLOSED) == 0
+        self.gate.is_open()
     }
 
     pub(crate) fn is_closed(&self) -> bool {
-        self.gate.load(Ordering::Acquire) & CLOSED != 0
+        self.gate.is_closed()
     }
 
     /// Whether the caller runs on this thread.
     pub(crate) fn is_current(&self) -> bool {
         super::current_id() == Some(self.id)
-    }
-
-    fn enter<'a>(self: &'a Arc<Self>, origin: Origin) -> Option<Entered<'a>> {
-        let refused = match origin {
-            Origin::User => CLOSING | CLOSED,
-            Origin::Runtime => CLOSED,
-        };
-        // Acquire and the leave's Release bracket the use of `raw`. [1]
-        let gate = self.gate.fetch_add(SENDER, Ordering::Acquire);
-        let entered = Entered(self);
-        (gate & refused == 0).then_some(entered)
     }
 
     /// Has `job` run on the thread, after all that was sent before.
@@ -142,7 +100,7 @@ impl Record {
         origin: Origin,
         job: J,
     ) -> Result<(), SendError<J>> {
-        let Some(entered) = self.enter(origin) else {
+        let Some(entered) = self.gate.enter(origin) else {
             return Err(SendError {
                 errno: Errno::ESHUTDOWN,
                 closure: job,
@@ -177,25 +135,24 @@ impl Record {
         unsafe { ffi::spdk_thread_send_msg(self.raw, Some(message), context) };
     }
 
-    /// Refuses messages of users from now on. [3]
+    /// Refuses messages of users from now on.
     pub(super) fn begin_close(&self) {
-        self.gate.fetch_or(CLOSING, Ordering::AcqRel);
+        self.gate.begin_close();
     }
 
-    /// Refuses everything from now on. [3]
+    /// Refuses everything from now on.
     pub(super) fn close(&self) {
-        self.gate.fetch_or(CLOSING | CLOSED, Ordering::AcqRel);
+        self.gate.close();
     }
 
-    /// Whether, after [`close`](Self::close), the last sender has left and the last job has run. [4]
+    /// Whether, after [`close`](Self::close), the last sender has left and the last job has run.
     pub(super) fn is_quiet(&self) -> bool {
         !self.has_senders() && self.inbox.is_idle()
     }
 
     /// Whether a sender is between its look at the flags and the end of its call into SPDK.
     pub(super) fn has_senders(&self) -> bool {
-        // Acquire: pairs with the leaves.
-        self.gate.load(Ordering::Acquire) / SENDER != 0
+        !self.gate.is_empty()
     }
 
     pub(crate) fn channel_opened(&self) {

@@ -11,7 +11,7 @@ use barespdk::io_device::{Channel, ChannelRef, Device, IoDevice};
 use barespdk::message::{Receiver, Sender, oneshot};
 use barespdk::thread::{self, Thread};
 
-use crate::{Counter, Outcome, check, check_eq, end, other_core, pause, until};
+use crate::{Counter, Outcome, check, check_eq, end, on_this_core, other_core, pause, until};
 
 /// Counts its channels, and notes the order in which things go.
 #[derive(Default)]
@@ -414,4 +414,19 @@ pub(crate) async fn reopened_by_a_destructor() -> Outcome {
     check_eq!(phoenix.channel_count(), 0);
     drop(PHOENIX.lock().unwrap().take());
     Ok(())
+}
+
+/// A `std::thread_local!` carries it to another SPDK thread of the same reactor: it goes home.
+pub(crate) async fn dropped_on_a_wrong_thread() -> Outcome {
+    thread_local! {
+        static KEPT: RefCell<Option<Channel<Disk>>> = const { RefCell::new(None) };
+    }
+    let disk = IoDevice::new("wrong", Disk::default())?;
+    let neighbour = on_this_core("wrong")?;
+    KEPT.set(Some(disk.channel()?));
+    let taken = neighbour.call(|| KEPT.take().is_some());
+    check_eq!(taken.await?, true);
+    check!(until(|| disk.closed.get() == 1).await);
+    check_eq!(*disk.log.lock().unwrap(), ["channel"]);
+    end(&neighbour).await
 }

@@ -94,6 +94,13 @@ pub(crate) fn other_core(name: &str) -> Result<Thread, Errno> {
     Thread::create(name, Some(&cores))
 }
 
+/// A thread on the core of the current one, hence of the same operating-system thread.
+pub(crate) fn on_this_core(name: &str) -> Result<Thread, Errno> {
+    let first = Cpuset::of_application().iter().next().unwrap_or(0);
+    let cores = Cpuset::from_cores([first]).map_err(|_| Errno::EINVAL)?;
+    Thread::create(name, Some(&cores))
+}
+
 /// Has a thread exit and waits for it.
 pub(crate) async fn end(thread: &Thread) -> Outcome {
     thread.request_exit()?;
@@ -143,13 +150,14 @@ const TESTS: &[Test] = tests! {
         channels_are_counted, state_lives_in_the_channel, failing_to_open, a_channel_of_itself,
         the_device_outlives_its_channels, unregister_waits, for_each_goes_in_order,
         for_each_from_outside, the_device_goes_during_for_each, threads_exit_during_for_each,
-        dropped_outside_of_spdk, raw_references, reopened_by_a_destructor;
+        dropped_outside_of_spdk, raw_references, reopened_by_a_destructor, dropped_on_a_wrong_thread;
     locals:
         each_thread_has_its_own, types_do_not_mix, use_within_use, dropped_at_exit,
         outside_of_spdk_there_are_none;
     pollers:
         a_poller_polls, a_poller_drops_itself, a_poller_pauses, pollers_drop_each_other,
-        wrong_poller_names;
+        wrong_poller_names,
+        dropped_on_a_wrong_thread;
 };
 
 async fn run_all(selected: Option<String>) -> usize {
@@ -186,6 +194,7 @@ fn main() {
     let socket = std::env::temp_dir().join(format!("barespdk-threads-{}.sock", std::process::id()));
     let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
     let mask = format!("{:#x}", (1_u32 << cores) - 1);
+    let interrupt_mode = std::env::args().filter(|argument| argument == "--interrupt-mode");
     let arguments = [
         "threads",
         "--no-huge",
@@ -197,17 +206,23 @@ fn main() {
     let code = App::new("threads")
         .reactor_mask(&mask)
         .rpc_addr(&socket.to_string_lossy())
-        .run(arguments, move || {
-            let spawned = Thread::spawn_here(async move {
-                let failed = run_all(selected).await;
-                DONE.set(true);
-                let _ = app::stop(i32::try_from(failed).unwrap_or(1));
-            });
-            if let Err(errno) = spawned {
-                println!("cannot start the tests: {errno}");
-                let _ = app::stop(1);
-            }
-        });
+        .run(
+            arguments
+                .map(String::from)
+                .into_iter()
+                .chain(interrupt_mode),
+            move || {
+                let spawned = Thread::spawn_here(async move {
+                    let failed = run_all(selected).await;
+                    DONE.set(true);
+                    let _ = app::stop(i32::try_from(failed).unwrap_or(1));
+                });
+                if let Err(errno) = spawned {
+                    println!("cannot start the tests: {errno}");
+                    let _ = app::stop(1);
+                }
+            },
+        );
     let code = match code {
         Ok(code) if DONE.get() => code,
         Ok(code) => code.max(1),
