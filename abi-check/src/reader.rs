@@ -1,13 +1,13 @@
 //! Reads the Rust files of the bindings.
 
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::path::Path;
 use std::sync::Arc;
-use std::{fs, io};
 
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
 use syn::ext::IdentExt;
-use syn::{Attribute, FnArg, ForeignItem, Item, Lit, ReturnType, Type, Visibility};
+use syn::{Attribute, FnArg, ForeignItem, Item, ReturnType, Type, Visibility};
 
 use crate::bindings::{
     Aggregate, Bindings, BitField, BitFields, Callable, Constant, Enumeration, Enumerator, Field,
