@@ -26,7 +26,8 @@ pub(crate) enum Pages {
 /// Memory of the environment, in MiB.
 pub(crate) const MEM_SIZE_MIB: i32 = 512;
 /// Huge pages are added later as needed, if they are not limited; others may need them too.
-const ARGUMENTS: &CStr = c"--socket-limit=512 --log-level=lib.eal:error";
+const ARGUMENTS_HUGE: &CStr = c"--socket-limit=512 --log-level=lib.eal:error";
+const ARGUMENTS_SMALL: &CStr = c"--log-level=lib.eal:error";
 
 /// Huge pages if there are enough of them.
 pub(crate) fn pages_at_hand() -> Pages {
@@ -60,7 +61,12 @@ pub(crate) fn start(pages: Pages) {
         // Else SPDK takes memory of another node when the one asked for has none.
         opts.enforce_numa = true;
         opts.no_huge = pages == Pages::Small;
-        opts.env_context = ARGUMENTS.as_ptr().cast_mut().cast();
+        let arguments = if pages == Pages::Huge {
+            ARGUMENTS_HUGE
+        } else {
+            ARGUMENTS_SMALL
+        };
+        opts.env_context = arguments.as_ptr().cast_mut().cast();
         assert_eq!(spdk_env_init(&opts), 0, "SPDK's environment did not start");
     }
 }
