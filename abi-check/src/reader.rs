@@ -7,6 +7,7 @@ use std::sync::Arc;
 use proc_macro2::{Ident, Span};
 use quote::ToTokens;
 use syn::ext::IdentExt;
+use syn::spanned::Spanned;
 use syn::{Attribute, FnArg, ForeignItem, Item, ReturnType, Type, Visibility};
 
 use crate::bindings::{
@@ -19,7 +20,7 @@ use crate::invocations::{
 };
 use crate::rust_type::{Parameter, Prototype, RustType};
 use crate::source::{collect, collect_constants, doc_of, header_of};
-use crate::spelled;
+use crate::spelled::{self, is_c};
 
 /// Reads all `.rs` files of a directory and its subdirectories.
 ///
@@ -126,7 +127,17 @@ impl FileReader<'_> {
                     self.constant(item);
                 }
                 Item::Type(item) => self.alias(item),
-                Item::ForeignMod(block) => block.items.iter().for_each(|item| self.foreign(item)),
+                Item::ForeignMod(block) => {
+                    if !is_c(Some(&block.abi)) {
+                        let text = "a block that is not extern \"C\"".to_string();
+                        self.complain(block.abi.extern_token.span(), text);
+                    }
+                    block.items.iter().for_each(|item| self.foreign(item));
+                }
+                Item::Mod(module) if module.content.is_some() && self.header.is_some() => {
+                    let text = format!("what the module {} holds is not proved", module.ident);
+                    self.complain(module.ident.span(), text);
+                }
                 Item::Macro(item) => self.invocation(item),
                 Item::Fn(item) if matches!(item.vis, Visibility::Public(_)) => {
                     self.rewritten(&item.attrs, &item.sig);
@@ -234,7 +245,12 @@ impl FileReader<'_> {
                     origin,
                 });
             }
-            ty => self.bindings.aliases.push(Named { name, ty, origin }),
+            ty => {
+                let text =
+                    format!("nothing proves the alias {name}: use enumeration! or its target");
+                self.complain(item.ident.span(), text);
+                self.bindings.aliases.push(Named { name, ty, origin });
+            }
         }
     }
 
@@ -286,6 +302,12 @@ impl FileReader<'_> {
     }
 
     fn foreign(&mut self, item: &ForeignItem) {
+        if let ForeignItem::Fn(syn::ForeignItemFn { attrs, sig, .. }) = item
+            && let Some(attribute) = attrs.iter().find(|a| a.path().is_ident("link_name"))
+        {
+            let text = format!("{} is linked by another name", sig.ident);
+            self.complain(attribute.pound_token.span(), text);
+        }
         match item {
             ForeignItem::Fn(item) => {
                 if let Some(callable) = self.callable(&item.attrs, &item.sig) {
@@ -320,6 +342,10 @@ impl FileReader<'_> {
         } else if path.is_ident("layout") {
             item.mac.parse_body().and_then(|body| self.layout(&body))
         } else {
+            if item.ident.is_none() && self.header.is_some() {
+                let text = format!("what {}! makes is not proved", path.to_token_stream());
+                self.complain(span, text);
+            }
             Ok(())
         };
         if let Err(error) = outcome {
@@ -435,11 +461,11 @@ impl FileReader<'_> {
     }
 
     fn ty(&mut self, ty: &Type) -> RustType {
-        let ty = spelled::rust_type(ty, self.constants);
-        if let RustType::Unknown(text) = &ty {
+        let read = spelled::rust_type(ty, self.constants);
+        if let Some(text) = read.unknown() {
             let text = format!("cannot read the type {text}");
-            self.complain(Span::call_site(), text);
+            self.complain(ty.span(), text);
         }
-        ty
+        read
     }
 }

@@ -64,6 +64,21 @@ impl RustType {
         ty
     }
 
+    /// The first part of the type that is not understood.
+    pub(crate) fn unknown(&self) -> Option<&str> {
+        match self {
+            RustType::Unknown(text) => Some(text),
+            RustType::Pointer { to, .. } => to.unknown(),
+            RustType::Array { of, .. } => of.unknown(),
+            RustType::Function(prototype) => prototype
+                .parameters
+                .iter()
+                .find_map(|p| p.ty.unknown())
+                .or_else(|| prototype.result.unknown()),
+            _ => None,
+        }
+    }
+
     /// Whether a Rust name stands for a C name: words that Rust reserves get an underscore.
     pub(crate) fn same_name(rust: &str, c: &str) -> bool {
         rust == c || rust.strip_suffix('_') == Some(c)

@@ -49,7 +49,7 @@ fn named(path: &syn::TypePath, constants: &Constants) -> Option<RustType> {
         })?;
         return match name.as_str() {
             "Option" => match inner {
-                Type::FnPtr(function) => {
+                Type::FnPtr(function) if is_c(function.abi.as_ref()) => {
                     Some(RustType::Function(Box::new(prototype(function, constants))))
                 }
                 // `Option` of an alias of a bare function pointer.
@@ -87,6 +87,11 @@ fn named(path: &syn::TypePath, constants: &Constants) -> Option<RustType> {
         "String" | "str" | "char" => return None,
         _ => RustType::Named(name),
     })
+}
+
+/// Whether an ABI is that of C. `extern` alone means C too.
+pub(crate) fn is_c(abi: Option<&syn::Abi>) -> bool {
+    abi.is_some_and(|abi| abi.name.as_ref().is_none_or(|name| name.value() == "C"))
 }
 
 fn prototype(function: &syn::TypeFnPtr, constants: &Constants) -> Prototype {

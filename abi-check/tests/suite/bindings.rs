@@ -107,6 +107,36 @@ fn what_the_conventions_do_not_allow_is_reported() {
         "THING_NONE,",
         &["cannot read enumeration!"],
     );
+    changed(
+        "/// A thing on the wire.",
+        "/// A number.\npub type thing_number = u32;\n/// A thing on the wire.",
+        &["nothing proves the alias thing_number"],
+    );
+    changed(
+        "/// A thing on the wire.",
+        "flags! { A }\nmod inner { pub const B: u32 = 1; }\n/// A thing on the wire.",
+        &[
+            "what flags! makes is not proved",
+            "what the module inner holds is not proved",
+        ],
+    );
+    changed(
+        "    /// Whether things are ready.",
+        "    /// Ready?\n    #[link_name = \"thing_set\"]",
+        &["thing_ready is linked by another name"],
+    );
+    changed(
+        "cpl: Option<unsafe extern \"C\" fn(",
+        "cpl: Option<unsafe fn(",
+        &[
+            "thing.rs:159: bindings: expected what the conventions allow, found cannot read the type",
+        ],
+    );
+    changed(
+        "unsafe extern \"C\" {",
+        "unsafe extern \"system\" {",
+        &["not extern \"C\""],
+    );
 }
 
 #[test]
