@@ -1,5 +1,6 @@
 """bdevperf writes, reads back and compares, while legs fail, leave and are reset."""
 
+import filecmp
 import time
 
 import pytest
@@ -111,6 +112,22 @@ def test_a_leg_without_memory_is_no_failed_leg(start, stock, quick, io_type):
     perf.results()
     assert perf.mirrors.legs("M") == ["EE_L0", "L1", "L2"]
     perf.assert_clean()
+
+
+@pytest.mark.parametrize("workload", ["verify", "write", "write_zeroes", "unmap"])
+def test_legs_are_equal_afterwards(start, stock, scratch, workload):
+    """Each leg was given each request: the files behind them are the same, byte by byte."""
+    perf = Bdevperf(start, stock, workload, io_bytes=8192, depth=64, cores=2, seconds=2)
+    for name in ("L0", "L1", "L2"):
+        with (scratch / name).open("wb") as file:
+            file.truncate(32 * MEBIBYTE)
+        method, params = config.aio(name, scratch / name)
+        perf.app.call(method, fallocate=True, **params)
+    perf.mirrors.create("M", ["L0", "L1", "L2"])
+    perf.begin()
+    perf.assert_clean()
+    for name in ("L1", "L2"):
+        assert filecmp.cmp(scratch / "L0", scratch / name, shallow=False), name
 
 
 def test_the_comparison_can_fail(start, stock):
