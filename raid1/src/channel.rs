@@ -5,63 +5,60 @@ use core::cell::{Cell, RefCell};
 use barespdk::bdev;
 use barespdk::errno::Errno;
 
-use crate::legs::{LEGS_MAX, LegSet, Legs};
+use crate::legs::{LEGS_MAX, LegSet, Legs, Slot};
 
-/// A thread's channels to the legs that are in, in the order of their slots.
+/// A thread's channels to the legs that are in, by slot.
 pub(crate) struct Channel {
-    legs: RefCell<heapless::Vec<LegChannel, LEGS_MAX>>,
+    legs: RefCell<[Option<bdev::Channel>; LEGS_MAX]>,
+    present: Cell<LegSet>,
     /// How many blocks this thread reads from each leg now.
     reading_blocks: [Cell<u64>; LEGS_MAX],
-}
-
-struct LegChannel {
-    slot: u8,
-    channel: bdev::Channel,
 }
 
 impl Channel {
     /// Opens a channel to each leg that is in.
     pub(crate) fn open(legs: &Legs) -> Result<Self, Errno> {
-        let mut channels = heapless::Vec::new();
+        let mut channels = <[_; LEGS_MAX]>::default();
+        let mut present = LegSet::EMPTY;
         for (slot, leg) in legs.present() {
-            let channel = bdev::Channel::new(&leg.desc)?;
-            channels
-                .push(LegChannel { slot, channel })
-                .map_err(|_| Errno::E2BIG)?;
+            channels[slot.index()] = Some(bdev::Channel::new(&leg.desc)?);
+            present.insert(slot);
         }
         Ok(Self {
             legs: RefCell::new(channels),
+            present: Cell::new(present),
             reading_blocks: Default::default(),
         })
     }
 
     /// Lets go of a leg. What is in flight to it goes on, and keeps its channel until it ends.
-    pub(crate) fn drop_leg(&self, slot: u8) {
-        let mut dropped = None;
+    pub(crate) fn drop_leg(&self, slot: Slot) {
+        let mut present = self.present.get();
+        present.remove(slot);
+        self.present.set(present);
         // Requests borrow the legs while they submit, never while they wait; and this is called by a
         // message, so not from inside of a request.
-        if let Ok(mut legs) = self.legs.try_borrow_mut()
-            && let Some(index) = legs.iter().position(|leg| leg.slot == slot)
-        {
-            dropped = Some(legs.remove(index));
-        }
+        let dropped = match self.legs.try_borrow_mut() {
+            Ok(mut legs) => legs[slot.index()].take(),
+            Err(_) => None,
+        };
         drop(dropped);
     }
 
-    /// Whether no leg is in.
-    pub(crate) fn is_empty(&self) -> bool {
-        self.legs.borrow().is_empty()
+    /// Which legs are in.
+    #[inline]
+    pub(crate) fn present(&self) -> LegSet {
+        self.present.get()
     }
 
     /// Submits something to one leg, if it is in.
+    #[inline]
     pub(crate) fn to_leg(
         &self,
-        slot: u8,
+        slot: Slot,
         submit: impl FnOnce(&bdev::Channel) -> Option<bdev::Io>,
     ) -> Option<bdev::Io> {
-        let legs = self.legs.borrow();
-        let leg = legs.iter().find(|leg| leg.slot == slot)?;
-        submit(&leg.channel)
+        submit(self.legs.borrow()[slot.index()].as_ref()?)
     }
 
     /// Submits something to all legs that are in, in the order of their slots. Returns which.
@@ -71,49 +68,36 @@ impl Channel {
         ios: &mut heapless::Vec<bdev::Io, LEGS_MAX>,
         mut submit: impl FnMut(&bdev::Channel) -> Option<bdev::Io>,
     ) -> LegSet {
+        let legs = self.legs.borrow();
+        let mut left = self.present.get();
         let mut submitted = LegSet::EMPTY;
-        for leg in self.legs.borrow().iter() {
-            if let Some(io) = submit(&leg.channel)
+        while let Some(slot) = left.pop_first() {
+            if let Some(leg) = &legs[slot.index()]
+                && let Some(io) = submit(leg)
                 && ios.push(io).is_ok()
             {
-                submitted.insert(leg.slot);
+                submitted.insert(slot);
             }
         }
         submitted
     }
 
-    /// Submits a read of `num_blocks` to the leg that has the least to read, leaving out those that
-    /// were tried. [`Channel::end_read`] is to follow.
+    /// The leg that this thread reads the least from now, leaving out those that were tried.
     #[inline]
-    pub(crate) fn read(
-        &self,
-        num_blocks: u64,
-        tried: LegSet,
-        submit: impl FnOnce(&bdev::Channel) -> bdev::Io,
-    ) -> Option<(u8, bdev::Io)> {
-        let legs = self.legs.borrow();
-        let mut least: Option<(&LegChannel, &Cell<u64>)> = None;
-        for leg in legs.iter().filter(|leg| !tried.contains(leg.slot)) {
-            let blocks = self.reading_of(leg.slot)?;
-            if least.is_none_or(|(_, fewer)| blocks.get() < fewer.get()) {
-                least = Some((leg, blocks));
+    pub(crate) fn least_read(&self, tried: LegSet) -> Option<Slot> {
+        let mut candidates = self.present.get().without(tried);
+        let mut least = candidates.pop_first()?;
+        while let Some(slot) = candidates.pop_first() {
+            if self.reading(slot).get() < self.reading(least).get() {
+                least = slot;
             }
         }
-        let (leg, blocks) = least?;
-        blocks.set(blocks.get() + num_blocks);
-        Some((leg.slot, submit(&leg.channel)))
+        Some(least)
     }
 
-    /// Says that a read has ended.
+    /// How many blocks this thread reads from a leg now.
     #[inline]
-    pub(crate) fn end_read(&self, slot: u8, num_blocks: u64) {
-        if let Some(blocks) = self.reading_of(slot) {
-            blocks.set(blocks.get() - num_blocks);
-        }
-    }
-
-    #[inline]
-    fn reading_of(&self, slot: u8) -> Option<&Cell<u64>> {
-        self.reading_blocks.get(usize::from(slot))
+    pub(crate) fn reading(&self, slot: Slot) -> &Cell<u64> {
+        &self.reading_blocks[slot.index()]
     }
 }

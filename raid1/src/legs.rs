@@ -8,7 +8,20 @@ use crate::leg::Leg;
 /// How many legs a mirror can have.
 pub(crate) const LEGS_MAX: usize = 16;
 
-/// A set of legs, by slot.
+/// The place of a leg in its mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Slot(u8);
+
+impl Slot {
+    /// The place as an index below [`LEGS_MAX`].
+    #[inline]
+    pub(crate) const fn index(self) -> usize {
+        // Says to the compiler what all makers of slots see to, and spares a check.
+        self.0 as usize % LEGS_MAX
+    }
+}
+
+/// A set of legs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct LegSet(u16);
 
@@ -17,23 +30,46 @@ const _: () = assert!(LEGS_MAX <= u16::BITS as usize);
 impl LegSet {
     pub(crate) const EMPTY: Self = Self(0);
 
-    pub(crate) fn insert(&mut self, slot: u8) {
-        self.0 |= 1 << slot;
+    #[inline]
+    pub(crate) fn insert(&mut self, slot: Slot) {
+        self.0 |= 1 << slot.index();
     }
 
-    pub(crate) fn contains(self, slot: u8) -> bool {
-        self.0 & (1 << slot) != 0
+    pub(crate) fn remove(&mut self, slot: Slot) {
+        self.0 &= !(1 << slot.index());
     }
 
+    pub(crate) fn contains(self, slot: Slot) -> bool {
+        self.0 & (1 << slot.index()) != 0
+    }
+
+    #[inline]
+    pub(crate) fn without(self, other: Self) -> Self {
+        Self(self.0 & !other.0)
+    }
+
+    #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
     }
 
+    /// Takes out the lowest slot.
+    #[inline]
+    pub(crate) fn pop_first(&mut self) -> Option<Slot> {
+        let first = Slot(u8::try_from(self.0.trailing_zeros()).ok()?);
+        if self.is_empty() {
+            return None;
+        }
+        self.0 &= self.0 - 1;
+        Some(first)
+    }
+
     /// Takes out the highest slot.
-    pub(crate) fn pop(&mut self) -> Option<u8> {
-        let highest = self.0.checked_ilog2()? as u8;
-        self.0 &= !(1 << highest);
-        Some(highest)
+    #[inline]
+    pub(crate) fn pop_last(&mut self) -> Option<Slot> {
+        let last = self.0.checked_ilog2()? as u8;
+        self.0 &= !(1 << last);
+        Some(Slot(last))
     }
 }
 
@@ -67,8 +103,9 @@ impl Legs {
     }
 
     /// The legs that are in, with their slots.
-    pub(crate) fn present(&self) -> impl Iterator<Item = (u8, &Leg)> {
+    pub(crate) fn present(&self) -> impl Iterator<Item = (Slot, &Leg)> {
         (0..)
+            .map(Slot)
             .zip(&self.slots)
             .filter_map(|(slot, leg)| Some((slot, leg.as_ref()?)))
     }
@@ -79,7 +116,7 @@ impl Legs {
     }
 
     /// The slot of a leg that is in, by the name of its base bdev.
-    pub(crate) fn find(&self, name: &str) -> Option<u8> {
+    pub(crate) fn find(&self, name: &str) -> Option<Slot> {
         self.present()
             .find(|(_, leg)| leg.name == name)
             .map(|(slot, _)| slot)
@@ -87,9 +124,9 @@ impl Legs {
 
     /// Takes a leg out, unless it is the last. Its bdev is closed when the channels of all threads
     /// have let go of it.
-    pub(crate) fn take_out(&mut self, slot: u8) -> (TakeOut, Option<String>) {
+    pub(crate) fn take_out(&mut self, slot: Slot) -> (TakeOut, Option<String>) {
         let others = self.present().filter(|(other, _)| *other != slot).count();
-        match self.slots.get_mut(usize::from(slot)) {
+        match self.slots.get_mut(slot.index()) {
             Some(Some(_)) if others == 0 => (TakeOut::Last, None),
             Some(leg @ Some(_)) => (TakeOut::Out, leg.take().map(|leg| leg.name)),
             _ => (TakeOut::WasOut, None),
@@ -107,16 +144,26 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_set_gives_back_what_was_put_in_highest_first() {
+    fn a_set_gives_back_what_was_put_in() {
+        let all = [0, 3, 15].map(Slot);
         let mut set = LegSet::EMPTY;
-        for slot in [3, 0, 15] {
+        for slot in all {
             set.insert(slot);
         }
-        assert!(set.contains(15) && !set.contains(14));
+        assert!(set.contains(Slot(15)) && !set.contains(Slot(14)));
+        let mut ascending = set;
         assert_eq!(
-            [set.pop(), set.pop(), set.pop(), set.pop()],
-            [Some(15), Some(3), Some(0), None]
+            [(); 4].map(|()| ascending.pop_first()),
+            [Some(all[0]), Some(all[1]), Some(all[2]), None]
         );
-        assert!(set.is_empty());
+        let mut descending = set;
+        assert_eq!(
+            [(); 4].map(|()| descending.pop_last()),
+            [Some(all[2]), Some(all[1]), Some(all[0]), None]
+        );
+        set.remove(Slot(3));
+        let mut low = LegSet::EMPTY;
+        low.insert(Slot(0));
+        assert_eq!(set.without(low).pop_first(), Some(Slot(15)));
     }
 }

@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use barespdk::module::Bdev;
 use barespdk::mutex::Mutex;
 
+use crate::legs::Slot;
 use crate::mirror::Mirror;
 
 static MIRRORS: Mutex<Vec<Bdev<Mirror>>> = Mutex::new(Vec::new());
@@ -36,7 +37,7 @@ pub(crate) fn find(name: &str) -> Option<Bdev<Mirror>> {
 }
 
 /// The mirror that a base bdev is a leg of, and the slot.
-pub(crate) fn find_by_leg(base: &str) -> Option<(Bdev<Mirror>, u8)> {
+pub(crate) fn find_by_leg(base: &str) -> Option<(Bdev<Mirror>, Slot)> {
     all().into_iter().find_map(|mirror| {
         let slot = mirror.device().legs.lock().find(base)?;
         Some((mirror, slot))

@@ -11,14 +11,14 @@ use barespdk::module::Bdev;
 use barespdk::thread::Thread;
 use barespdk::{log_error, log_warn, runtime};
 
-use crate::legs::TakeOut;
+use crate::legs::{Slot, TakeOut};
 use crate::mirror::Mirror;
 use crate::mirrors;
 
 /// Takes a leg out. On the app thread. When this ends, no thread reads from the leg any more.
 pub(crate) async fn take_out(
     mirror: &Bdev<Mirror>,
-    slot: u8,
+    slot: Slot,
     reason: &str,
 ) -> Result<TakeOut, Errno> {
     let (taken, base) = mirror.device().legs.lock().take_out(slot);
@@ -39,7 +39,7 @@ pub(crate) async fn take_out(
 
 /// Takes out a leg that failed a write which another leg did. From any thread. When this says
 /// `true`, no thread reads from the leg any more.
-pub(crate) async fn eject(mirror: &Mirror, slot: u8) -> bool {
+pub(crate) async fn eject(mirror: &Mirror, slot: Slot) -> bool {
     let name = mirror.name.clone();
     let Some(app) = Thread::app() else {
         return false;
@@ -54,7 +54,11 @@ pub(crate) async fn eject(mirror: &Mirror, slot: u8) -> bool {
         Ok(Ok(TakeOut::Out | TakeOut::WasOut)) => true,
         Ok(Ok(TakeOut::Last)) => false,
         Ok(Err(errno)) | Err(errno) => {
-            log_error!("raid1 {}: leg {slot} not taken out: {errno}", mirror.name);
+            log_error!(
+                "raid1 {}: leg {} not taken out: {errno}",
+                mirror.name,
+                slot.index()
+            );
             false
         }
     }

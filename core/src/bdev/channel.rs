@@ -77,7 +77,7 @@ enum Direction {
 }
 
 impl Direction {
-    #[inline]
+    #[inline(always)]
     fn op(self, iovs: Iovs, blocks: Blocks) -> Op {
         match self {
             Direction::Read => Op::Read(iovs, blocks),
@@ -121,13 +121,13 @@ impl Channel {
     }
 
     /// Reads from `offset_blocks` into `data`.
-    #[inline]
+    #[inline(always)]
     pub fn read(&self, data: &Data<'_>, offset_blocks: u64) -> Io {
         self.transfer(Direction::Read, data, offset_blocks)
     }
 
     /// Writes `data` at `offset_blocks`.
-    #[inline]
+    #[inline(always)]
     pub fn write(&self, data: &Data<'_>, offset_blocks: u64) -> Io {
         self.transfer(Direction::Write, data, offset_blocks)
     }
@@ -274,7 +274,7 @@ impl Channel {
         self.with_slot(None, |_| Ok(op))
     }
 
-    #[inline]
+    #[inline(always)]
     fn transfer(&self, direction: Direction, data: &Data<'_>, offset_blocks: u64) -> Io {
         // Nearly always all the data of a request moves, in its own blocks, and nothing goes with it.
         let Some((io, whole)) = data.whole_request(self.inner.block_size) else {
@@ -284,12 +284,18 @@ impl Channel {
             Ok(slot) => slot,
             Err(errno) => return Io::refused(errno),
         };
-        let iovs = Iovs { iovs: whole.iovs, count: whole.iovcnt };
-        let op = direction.op(iovs, Blocks { offset: offset_blocks, count: whole.num_blocks });
+        let iovs = Iovs {
+            iovs: whole.iovs,
+            count: whole.iovcnt,
+        };
+        let blocks = Blocks {
+            offset: offset_blocks,
+            count: whole.num_blocks,
+        };
         // SAFETY: the iovecs are the request's, which the slot holds as its parent. The slot is for
         // this value alone.
         unsafe {
-            Slot::issue(slot, &op);
+            Slot::issue(slot, || direction.op(iovs, blocks));
             Io::new(slot)
         }
     }
@@ -299,7 +305,10 @@ impl Channel {
         let Ok(count) = data.blocks(self.inner.block_size) else {
             return Io::refused(Errno::EINVAL);
         };
-        let blocks = Blocks { offset: offset_blocks, count };
+        let blocks = Blocks {
+            offset: offset_blocks,
+            count,
+        };
         self.with_slot(data.request(), |slot| {
             // SAFETY: the slot was just taken.
             let part = unsafe { slot.part() };
@@ -311,7 +320,10 @@ impl Channel {
                 shared.begin();
                 slot.keep(Keep::Shared(shared));
             }
-            let iovs = Iovs { iovs: span.iovs, count: span.iovcnt };
+            let iovs = Iovs {
+                iovs: span.iovs,
+                count: span.iovcnt,
+            };
             let Some(extra) = data.request().and_then(|io| extra_of(io, span.metadata)) else {
                 return Ok(direction.op(iovs, blocks));
             };
@@ -359,7 +371,7 @@ impl Channel {
         let op = direction.op(iovs, blocks);
         // SAFETY: the slot keeps the buffer and the iovec; it is for this value alone.
         unsafe {
-            Slot::issue(slot, &op);
+            Slot::issue(slot, || op);
             BufIo::new(Io::new(slot))
         }
     }
@@ -379,7 +391,7 @@ impl Channel {
         // the parent does.
         unsafe {
             match prepare(slot.as_ref()) {
-                Ok(op) => Slot::issue(slot, &op),
+                Ok(op) => Slot::issue(slot, || op),
                 Err(errno) => Slot::refuse(slot, errno),
             }
             Io::new(slot)

@@ -27,9 +27,15 @@ use crate::executor::task::Header;
 #[derive(Clone)]
 pub struct Data<'a> {
     source: Source,
+    /// Which bytes of the source; all of them where nothing is said, as nearly always.
+    part: Option<Part>,
+    _request: PhantomData<&'a ()>,
+}
+
+#[derive(Clone, Copy)]
+struct Part {
     offset: u64,
     len: u64,
-    _request: PhantomData<&'a ()>,
 }
 
 #[derive(Clone)]
@@ -109,18 +115,11 @@ impl<'a> Data<'a> {
     ///
     /// # Safety
     /// The I/O was submitted to a bdev of ours with a task, carries iovecs, and outlives `'a`.
+    #[inline(always)]
     pub(crate) unsafe fn of_request(io: NonNull<ffi::spdk_bdev_io>) -> Self {
-        // SAFETY: the caller's word.
-        let len = unsafe {
-            let params = &raw const (*io.as_ptr()).u.bdev;
-            (*params)
-                .num_blocks
-                .saturating_mul(u64::from((*(*io.as_ptr()).bdev).blocklen))
-        };
         Self {
             source: Source::Request(io),
-            offset: 0,
-            len,
+            part: None,
             _request: PhantomData,
         }
     }
@@ -129,8 +128,7 @@ impl<'a> Data<'a> {
     pub(crate) fn nothing() -> Self {
         Self {
             source: Source::Nothing,
-            offset: 0,
-            len: 0,
+            part: None,
             _request: PhantomData,
         }
     }
@@ -162,8 +160,7 @@ impl<'a> Data<'a> {
         });
         Data {
             source: Source::Buffer(shared),
-            offset: 0,
-            len: len as u64,
+            part: None,
             _request: PhantomData,
         }
     }
@@ -176,8 +173,7 @@ impl<'a> Data<'a> {
     pub fn into_buffer(self) -> Result<DmaBuf, Self> {
         let Self {
             source,
-            offset,
-            len,
+            part,
             _request,
         } = self;
         match source {
@@ -185,28 +181,49 @@ impl<'a> Data<'a> {
                 Ok(shared) => Ok(shared.buffer),
                 Err(shared) => Err(Self {
                     source: Source::Buffer(shared),
-                    offset,
-                    len,
+                    part,
                     _request,
                 }),
             },
             source => Err(Self {
                 source,
-                offset,
-                len,
+                part,
                 _request,
             }),
         }
     }
 
+    /// The length of the source.
+    fn source_len(&self) -> u64 {
+        match &self.source {
+            Source::Nothing => 0,
+            Source::Request(io) | Source::Fused(io) => {
+                // SAFETY: the request is borrowed, so alive.
+                unsafe {
+                    let params = &raw const (*io.as_ptr()).u.bdev;
+                    let block_size = u64::from((*(*io.as_ptr()).bdev).blocklen);
+                    (*params).num_blocks.saturating_mul(block_size)
+                }
+            }
+            Source::Buffer(shared) => shared.buffer.len() as u64,
+        }
+    }
+
+    fn range(&self) -> Part {
+        self.part.unwrap_or_else(|| Part {
+            offset: 0,
+            len: self.source_len(),
+        })
+    }
+
     /// The length in bytes.
     pub fn len(&self) -> u64 {
-        self.len
+        self.range().len
     }
 
     /// Whether there are no bytes.
     pub fn is_empty(&self) -> bool {
-        self.len == 0
+        self.len() == 0
     }
 
     /// How many blocks of `block_size` bytes the view holds.
@@ -215,7 +232,10 @@ impl<'a> Data<'a> {
     /// `EINVAL` where `block_size` is 0 or does not divide the length.
     pub fn blocks(&self, block_size: u32) -> Result<u64, Errno> {
         let block_size = u64::from(block_size);
-        match (self.len.checked_div(block_size), self.len.checked_rem(block_size)) {
+        match (
+            self.len().checked_div(block_size),
+            self.len().checked_rem(block_size),
+        ) {
             (Some(blocks), Some(0)) => Ok(blocks),
             _ => Err(Errno::EINVAL),
         }
@@ -226,14 +246,17 @@ impl<'a> Data<'a> {
     /// # Errors
     /// `EINVAL` where the range is not in the view.
     pub fn slice(&self, bytes: Range<u64>) -> Result<Self, Errno> {
-        if bytes.start > bytes.end || bytes.end > self.len {
+        let Part { offset, len } = self.range();
+        if bytes.start > bytes.end || bytes.end > len {
             return Err(Errno::EINVAL);
         }
-        Ok(Self {
-            source: self.source.clone(),
-            offset: self.offset + bytes.start,
+        let part = Part {
+            offset: offset + bytes.start,
             len: bytes.end - bytes.start,
-            _request: PhantomData,
+        };
+        Ok(Self {
+            part: Some(part),
+            ..self.clone()
         })
     }
 
@@ -284,14 +307,18 @@ impl<'a> Data<'a> {
         len: usize,
         mut visit: impl FnMut(*mut u8, usize),
     ) -> Result<(), Errno> {
-        if len as u64 > self.len {
+        let Part { offset, len: all } = self.range();
+        if len as u64 > all {
             return Err(Errno::EINVAL);
         }
         if self.is_busy() {
             return Err(Errno::EBUSY);
         }
         let part = Self {
-            len: len as u64,
+            part: Some(Part {
+                offset,
+                len: len as u64,
+            }),
             ..self.clone()
         };
         if let Some(io) = self.request() {
@@ -356,7 +383,10 @@ impl<'a> Data<'a> {
     /// Visits the pieces of the view, cut to it.
     fn visit_iovs(&self, mut visit: impl FnMut(iovec)) {
         let (iovs, count) = self.source_iovs();
-        let (mut skip, mut left) = (self.offset, self.len);
+        let Part {
+            offset: mut skip,
+            len: mut left,
+        } = self.range();
         for index in 0..count {
             if left == 0 {
                 return;
@@ -384,45 +414,35 @@ impl<'a> Data<'a> {
         }
     }
 
-    /// Whether the view is all of its source, so that the source's own iovecs do.
-    #[inline]
-    fn is_whole(&self) -> bool {
-        match &self.source {
-            Source::Request(io) | Source::Fused(io) => {
-                // SAFETY: the request is borrowed, so alive.
-                let whole = unsafe {
-                    let params = &raw const (*io.as_ptr()).u.bdev;
-                    (*params)
-                        .num_blocks
-                        .wrapping_mul(u64::from((*(*io.as_ptr()).bdev).blocklen))
-                };
-                self.offset == 0 && self.len == whole
-            }
-            Source::Buffer(shared) => self.offset == 0 && self.len == shared.buffer.len() as u64,
-            Source::Nothing => true,
-        }
-    }
-
     /// The request, and what C needs to know of its data, where the view is all of it, in blocks of
     /// `block_size`, with nothing but data.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn whole_request(
         &self,
         block_size: u32,
     ) -> Option<(NonNull<ffi::spdk_bdev_io>, Whole)> {
-        let Source::Request(io) = self.source else { return None };
+        let Source::Request(io) = self.source else {
+            return None;
+        };
         // SAFETY: the request is borrowed, so alive; with a count above 0 the iovecs are there.
         unsafe {
             let params = &raw const (*io.as_ptr()).u.bdev;
             let (iovs, iovcnt) = ((*params).iovs, (*params).iovcnt);
             let fits = (*(*io.as_ptr()).bdev).blocklen == block_size
-                && self.is_whole()
+                && self.part.is_none()
                 && is_plain(io)
                 && iovcnt > 0
                 && !iovs.is_null()
                 // Of no buffer see `span`.
                 && !(*iovs).iov_base.is_null();
-            fits.then_some((io, Whole { iovs, iovcnt, num_blocks: (*params).num_blocks }))
+            fits.then_some((
+                io,
+                Whole {
+                    iovs,
+                    iovcnt,
+                    num_blocks: (*params).num_blocks,
+                },
+            ))
         }
     }
 
@@ -436,7 +456,7 @@ impl<'a> Data<'a> {
     #[inline]
     pub(crate) fn span(&self, part: &mut Option<PartIovs>) -> Result<Span, Errno> {
         let metadata = self.metadata()?;
-        if self.is_whole() {
+        if self.part.is_none() {
             let (iovs, count) = self.source_iovs();
             // A lower bdev would lend a missing buffer one of its own, and take it back with its own
             // I/O, before ours has ended.
@@ -462,7 +482,7 @@ impl<'a> Data<'a> {
             len += iov.iov_len as u64;
             all_there &= !iov.iov_base.is_null();
         });
-        if len != self.len || !all_there {
+        if len != self.len() || !all_there {
             return Err(Errno::EFAULT);
         }
         let iovcnt = c_int::try_from(count).map_err(|_| Errno::EINVAL)?;
@@ -512,15 +532,16 @@ impl<'a> Data<'a> {
                 (*io.as_ptr()).bdev,
             )
         };
-        if metadata.is_null() || self.offset == 0 {
+        let offset = self.range().offset;
+        if metadata.is_null() || offset == 0 {
             return Ok(metadata);
         }
         // SAFETY: a request's bdev is alive.
         let (block_size, metadata_size) =
             unsafe { (u64::from((*bdev).blocklen), u64::from((*bdev).md_len)) };
         match (
-            self.offset.checked_div(block_size),
-            self.offset.checked_rem(block_size),
+            offset.checked_div(block_size),
+            offset.checked_rem(block_size),
         ) {
             (Some(block), Some(0)) => {
                 Ok(metadata.wrapping_byte_add((block * metadata_size) as usize))

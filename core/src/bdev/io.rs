@@ -133,7 +133,9 @@ impl Future for BufIo {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let outcome = this.io.poll_slot(cx, |slot| this.buffer = slot.take_buffer());
+        let outcome = this
+            .io
+            .poll_slot(cx, |slot| this.buffer = slot.take_buffer());
         outcome.map(|outcome| (outcome, this.buffer.take()))
     }
 }
@@ -148,9 +150,11 @@ impl Future for SeekIo {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut offset = u64::MAX;
-        self.0.poll_slot(cx, |slot| offset = slot.offset()).map(|outcome| {
-            // SPDK says with the largest number that there is none.
-            outcome.map(|()| (offset != u64::MAX).then_some(offset))
-        })
+        self.0
+            .poll_slot(cx, |slot| offset = slot.offset())
+            .map(|outcome| {
+                // SPDK says with the largest number that there is none.
+                outcome.map(|()| (offset != u64::MAX).then_some(offset))
+            })
     }
 }

@@ -80,7 +80,7 @@ impl Op {
     /// # Safety
     /// What the operation points to stays until `callback` was called; `argument` is what that
     /// expects. On the channel's thread.
-    #[inline]
+    #[inline(always)]
     pub(super) unsafe fn submit(
         &self,
         channel: &ChannelInner,

@@ -33,7 +33,7 @@ use super::data::{PartIovs, SharedBuf};
 use super::op::Op;
 use super::status::{IoError, Status};
 use crate::errno::Errno;
-use crate::executor::task::{self, Header};
+use crate::executor::task::Header;
 use crate::executor::waker;
 
 /// How many slots a channel adds when it runs out.
@@ -109,7 +109,7 @@ impl Slots {
     }
 
     /// Transition 1. The slot counts as a reference to the channel; `parent` is held.
-    #[inline]
+    #[inline(always)]
     pub(super) fn take(
         channel: &Rc<ChannelInner>,
         parent: Option<NonNull<Header>>,
@@ -205,20 +205,23 @@ impl Slot {
         self.laden.set(true);
     }
 
-    /// Transition 2.
+    /// Transition 2. `op` makes the operation: once more where it has to wait, so that on the way to
+    /// SPDK it is never put into memory.
     ///
     /// # Safety
     /// The slot was taken; what the operation points to is kept by the slot or its parent.
-    #[inline]
-    pub(super) unsafe fn issue(slot: NonNull<Slot>, op: &Op) {
+    #[inline(always)]
+    pub(super) unsafe fn issue(slot: NonNull<Slot>, op: impl Fn() -> Op) {
         // SAFETY: a taken slot is alive.
         let this = unsafe { slot.as_ref() };
         this.phase.set(Phase::InFlight);
+        let made = op();
         // SAFETY: a taken slot keeps its channel; the rest is the caller's word.
-        let rc = unsafe { op.submit(this.channel.as_ref(), callback(op), slot.as_ptr().cast()) };
+        let rc =
+            unsafe { made.submit(this.channel.as_ref(), callback(&made), slot.as_ptr().cast()) };
         if rc != 0 {
             // SAFETY: SPDK has not taken the I/O, so the slot is ours.
-            unsafe { Self::not_taken(slot, op, rc) };
+            unsafe { Self::not_taken(slot, op(), rc) };
         }
     }
 
@@ -232,7 +235,7 @@ impl Slot {
     }
 
     #[cold]
-    unsafe fn not_taken(slot: NonNull<Slot>, op: &Op, mut rc: c_int) {
+    unsafe fn not_taken(slot: NonNull<Slot>, op: Op, mut rc: c_int) {
         // SAFETY: alive, by the caller's word.
         let this = unsafe { slot.as_ref() };
         // SAFETY: a taken slot keeps its channel.
@@ -241,7 +244,7 @@ impl Slot {
             if rc != -libc::ENOMEM {
                 break;
             }
-            this.op.set(*op);
+            this.op.set(op);
             this.phase.set(Phase::Waiting);
             // SAFETY: the entry is in no queue, as the I/O is in nobody's hands; it stays at its
             // place until `retry`, as a slot that waits is not freed.
@@ -258,7 +261,7 @@ impl Slot {
             // There is memory after all.
             this.phase.set(Phase::InFlight);
             // SAFETY: as in `issue`.
-            rc = unsafe { op.submit(channel, callback(op), slot.as_ptr().cast()) };
+            rc = unsafe { op.submit(channel, callback(&op), slot.as_ptr().cast()) };
             if rc == 0 {
                 return;
             }
@@ -328,7 +331,7 @@ impl Slot {
     }
 }
 
-#[inline]
+#[inline(always)]
 fn callback(op: &Op) -> ffi::spdk_bdev_io_completion_cb {
     if matches!(op, Op::SeekData(_) | Op::SeekHole(_)) {
         Some(complete_seek)
@@ -357,7 +360,9 @@ unsafe extern "C" fn complete_seek(io: *mut ffi::spdk_bdev_io, success: bool, sl
     // SAFETY: as in `complete`.
     unsafe {
         if success {
-            (*slot.cast::<Slot>()).offset.set(ffi::spdk_bdev_io_get_seek_offset(io));
+            (*slot.cast::<Slot>())
+                .offset
+                .set(ffi::spdk_bdev_io_get_seek_offset(io));
         }
         complete(io, success, slot);
     }
@@ -370,7 +375,7 @@ unsafe extern "C" fn retry(slot: *mut c_void) {
         let slot = NonNull::new_unchecked(slot.cast::<Slot>());
         if slot.as_ref().attached.get() {
             let op = slot.as_ref().op.get();
-            Slot::issue(slot, &op);
+            Slot::issue(slot, || op);
         } else {
             // Nobody wants it any more, and it never began.
             settle(slot, Err(IoError::Failed(Status::Aborted)));
@@ -393,29 +398,37 @@ unsafe fn settle(slot: NonNull<Slot>, outcome: Result<(), IoError>) {
     }
     this.outcome.set(outcome);
     this.phase.set(Phase::Done);
-    if this.attached.get() {
-        match listener {
-            Listener::Parent => {
-                if let Some(parent) = parent {
-                    // SAFETY: the parent is held until below, and this is its thread. It may consume
-                    // the slot, which is not touched any more.
-                    unsafe { task::resume(parent) };
-                }
-            }
-            Listener::Waker => {
-                if let Some(waker) = this.waker.take() {
-                    waker.wake();
-                }
-            }
-            Listener::Nobody => {}
-        }
-    } else {
-        // SAFETY: nobody else has the slot.
-        unsafe { free(slot) };
+    if listener == Listener::Parent
+        && let Some(parent) = parent
+    {
+        // SAFETY: held by `take`, once, on this thread. The parent may consume the slot, which is
+        // not touched any more.
+        unsafe { Header::unhold_and_resume(parent) };
+        return;
     }
+    // SAFETY: C does not know the slot any more; the rest is the caller's word.
+    unsafe { settle_aside(slot) };
     if let Some(parent) = parent {
         // SAFETY: held by `take`, once, on this thread.
         unsafe { Header::unhold(parent) };
+    }
+}
+
+/// Settles an I/O for which its parent does not wait at this moment.
+///
+/// # Safety
+/// The slot is done, and not freed.
+#[inline]
+unsafe fn settle_aside(slot: NonNull<Slot>) {
+    // SAFETY: not freed, by the caller's word.
+    let this = unsafe { slot.as_ref() };
+    if !this.attached.get() {
+        // SAFETY: nobody else has the slot.
+        unsafe { free(slot) };
+    } else if this.listener.get() == Listener::Waker
+        && let Some(waker) = this.waker.take()
+    {
+        waker.wake();
     }
 }
 

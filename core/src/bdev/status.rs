@@ -98,7 +98,21 @@ impl Status {
     /// # Safety
     /// The I/O belongs to a bdev of ours and was not completed; it is not touched after. On its
     /// thread.
+    #[inline]
     pub(crate) unsafe fn complete(self, io: NonNull<ffi::spdk_bdev_io>) {
+        if self.is_success() {
+            // SAFETY: the caller's word.
+            unsafe { ffi::spdk_bdev_io_complete(io.as_ptr(), ffi::SPDK_BDEV_IO_STATUS_SUCCESS) };
+        } else {
+            // SAFETY: the caller's word.
+            unsafe { self.complete_failed(io) };
+        }
+    }
+
+    /// # Safety
+    /// As for [`Status::complete`].
+    #[cold]
+    unsafe fn complete_failed(self, io: NonNull<ffi::spdk_bdev_io>) {
         let io = io.as_ptr();
         // SAFETY: the caller's word.
         unsafe {

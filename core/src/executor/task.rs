@@ -134,6 +134,7 @@ impl Header {
     ///
     /// # Safety
     /// On the task's own thread, once for each `hold`; the caller does not touch the task after.
+    #[inline]
     pub(crate) unsafe fn unhold(task: NonNull<Header>) {
         // SAFETY: a held task is alive.
         let header = unsafe { task.as_ref() };
@@ -152,6 +153,7 @@ impl Header {
     ///
     /// # Safety
     /// As for [`Header::unhold`].
+    #[inline]
     pub(crate) unsafe fn unhold_and_resume(task: NonNull<Header>) {
         // SAFETY: a held task is alive.
         let header = unsafe { task.as_ref() };
@@ -190,6 +192,7 @@ impl Header {
     }
 
     /// Detaches the task from its wakers: from now on they wake nothing.
+    #[inline]
     fn retire(&self) {
         let cell = self.cell.load(Ordering::Relaxed);
         if !cell.is_null() {
@@ -207,6 +210,7 @@ impl Header {
 /// # Safety
 /// The header is at its final place, in front of the future that its vtable expects; the caller
 /// is on the executor's thread and does not touch the task after, as it may be released.
+#[inline]
 pub(crate) unsafe fn start(task: NonNull<Header>) {
     // SAFETY: a new task is idle; the rest is the caller's word.
     unsafe { poll(task) };
@@ -234,6 +238,7 @@ pub(crate) unsafe fn wake(task: NonNull<Header>) {
 ///
 /// # Safety
 /// As for [`wake`]; besides, the caller does not touch the task after unless it holds it.
+#[inline]
 pub(crate) unsafe fn resume(task: NonNull<Header>) {
     // SAFETY: alive, by the caller's word.
     match unsafe { task.as_ref() }.state.get() {
@@ -346,6 +351,7 @@ unsafe fn drop_future(task: NonNull<Header>) {
 ///
 /// # Safety
 /// The future was dropped; the task is in no list. The caller does not touch the task after.
+#[inline]
 unsafe fn drain(task: NonNull<Header>) {
     // SAFETY: alive until released below, or by the last `unhold`.
     let header = unsafe { task.as_ref() };

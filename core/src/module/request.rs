@@ -117,11 +117,13 @@ impl<F: Future<Output = Status>> RequestTask<F> {
 
     unsafe fn release(task: NonNull<Header>) {
         // SAFETY: the task stands behind its I/O. The future is gone and nothing holds the task, so
-        // this is the last that anybody does with it; the waker's slot is emptied as SPDK does not
-        // drop it.
+        // this is the last that anybody does with it.
         unsafe {
             let front = task.cast::<Front>().as_ref();
-            drop(front.buffer_waker.take());
+            if front.buffer.get() != Buffer::Unasked {
+                // SPDK does not drop what is in there.
+                drop(front.buffer_waker.take());
+            }
             front.status.get().complete(io_of(task));
         }
     }
@@ -237,8 +239,8 @@ impl<'a> Request<'a> {
         Ok(unsafe { Data::of_fused(self.io) })
     }
 
-    /// Gets the memory that a read is to fill: the submitter's, or one from SPDK's pools, for which
-    /// this may wait.
+    /// Sees to it that [`Request::data`] of a read has memory to fill: the submitter's, or one from
+    /// SPDK's pools, for which this may wait.
     ///
     /// Ends with `ENOMEM` where SPDK has none for this request, such as one too large for its pools,
     /// and with `EINVAL` for a request of a type without data.
@@ -268,8 +270,8 @@ pub struct GetBuffer<'a> {
     _lent: PhantomData<&'a ()>,
 }
 
-impl<'a> Future for GetBuffer<'a> {
-    type Output = Result<Data<'a>, Errno>;
+impl Future for GetBuffer<'_> {
+    type Output = Result<(), Errno>;
 
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -286,16 +288,15 @@ impl<'a> Future for GetBuffer<'a> {
                 && !(*params.iovs).iov_base.is_null()
         };
         if present {
-            // SAFETY: alive during `'a`, with a task.
-            return Poll::Ready(Ok(unsafe { Data::of_request(self.io) }));
+            return Poll::Ready(Ok(()));
         }
         self.poll_pool(cx)
     }
 }
 
-impl<'a> GetBuffer<'a> {
+impl GetBuffer<'_> {
     #[cold]
-    fn poll_pool(&self, cx: &mut Context<'_>) -> Poll<Result<Data<'a>, Errno>> {
+    fn poll_pool(&self, cx: &mut Context<'_>) -> Poll<Result<(), Errno>> {
         let io = self.io;
         // SAFETY: alive during `'a`, with a task.
         let task = unsafe { task_of(io) };
@@ -317,8 +318,7 @@ impl<'a> GetBuffer<'a> {
             }
         }
         match front.buffer.get() {
-            // SAFETY: alive during `'a`, with a task.
-            Buffer::Granted => Poll::Ready(Ok(unsafe { Data::of_request(io) })),
+            Buffer::Granted => Poll::Ready(Ok(())),
             Buffer::Refused => Poll::Ready(Err(Errno::ENOMEM)),
             Buffer::Unasked | Buffer::Asking | Buffer::Awaited => {
                 let direct = waker::task_of(cx.waker()) == Some(task);

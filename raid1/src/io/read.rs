@@ -14,11 +14,16 @@ pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
     let mut tried = LegSet::EMPTY;
     let mut status = Status::Failed;
     // Each round tries one leg more.
-    while let Some((slot, io)) = channel.read(request.num_blocks(), tried, |leg| {
-        leg.read(&request.data(), request.offset_blocks())
-    }) {
+    while let Some(slot) = channel.least_read(tried) {
+        let Some(io) = channel.to_leg(slot, |leg| {
+            Some(leg.read(&request.data(), request.offset_blocks()))
+        }) else {
+            break;
+        };
+        let reading = channel.reading(slot);
+        reading.set(reading.get() + request.num_blocks());
         let outcome = io.await;
-        channel.end_read(slot, request.num_blocks());
+        reading.set(reading.get() - request.num_blocks());
         match outcome {
             Ok(()) => return Status::Success,
             Err(error) => {

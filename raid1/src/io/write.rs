@@ -9,7 +9,7 @@ use barespdk::bdev::{self, IoError, IoType, Status};
 use barespdk::module::Request;
 
 use crate::channel::Channel;
-use crate::legs::LegSet;
+use crate::legs::{LegSet, Slot};
 use crate::mirror::Mirror;
 use crate::removal;
 
@@ -25,7 +25,7 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
     }
     let mut tally = Tally::default();
     // The last one first: where legs end in order, the task is polled once.
-    while let (Some(io), Some(slot)) = (ios.pop(), legs.pop()) {
+    while let (Some(io), Some(slot)) = (ios.pop(), legs.pop_last()) {
         tally.count(slot, io.await);
     }
     if tally.failed.is_empty() && tally.aborted.is_empty() {
@@ -46,7 +46,7 @@ struct Tally {
 
 impl Tally {
     #[inline]
-    fn count(&mut self, slot: u8, outcome: Result<(), IoError>) {
+    fn count(&mut self, slot: Slot, outcome: Result<(), IoError>) {
         match outcome {
             Ok(()) => self.done.insert(slot),
             Err(error) => self.count_error(slot, error),
@@ -54,7 +54,7 @@ impl Tally {
     }
 
     #[cold]
-    fn count_error(&mut self, slot: u8, error: IoError) {
+    fn count_error(&mut self, slot: Slot, error: IoError) {
         match error {
             IoError::Failed(Status::Aborted) => self.aborted.insert(slot),
             _ => self.failed.insert(slot),
@@ -85,7 +85,7 @@ fn submit(leg: &bdev::Channel, request: &Request<'_>) -> Option<bdev::Io> {
 /// No leg took the request.
 #[cold]
 fn nobody(channel: &Channel, request: &Request<'_>) -> Status {
-    let flushed = request.io_type() == IoType::FLUSH && !channel.is_empty();
+    let flushed = request.io_type() == IoType::FLUSH && !channel.present().is_empty();
     if flushed {
         Status::Success
     } else {
@@ -109,7 +109,7 @@ async fn settle(
         return tally.status();
     }
     // A leg that was reset gave the write up, but another did it: they must not differ.
-    while let Some(slot) = tally.aborted.pop() {
+    while let Some(slot) = tally.aborted.pop_last() {
         for _ in 0..ABORTED_RETRIES {
             let Some(io) = channel.to_leg(slot, |leg| submit(leg, request)) else {
                 // Taken out meanwhile.
@@ -132,7 +132,7 @@ async fn settle(
         }
     }
     let status = tally.status();
-    while let Some(slot) = tally.failed.pop() {
+    while let Some(slot) = tally.failed.pop_last() {
         if !removal::eject(mirror, slot).await {
             return status;
         }
