@@ -1,5 +1,5 @@
-//! Runs the tool on copies of small fixtures, each with one thing wrong. Needs a C compiler, but no
-//! SPDK.
+//! Runs the tool on copies of small fixtures, each with one thing wrong. Needs a C compiler (and
+//! `ar`), but no SPDK.
 
 mod bindings;
 mod headers;
