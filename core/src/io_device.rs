@@ -39,7 +39,24 @@ use crate::thread::{self, Origin, SendError, Thread};
 /// All threads borrow it at the same time, and any of them may be the one to drop it.
 pub trait Device: Send + Sync + 'static {
     /// What each thread has of this device. It never leaves its thread. SPDK aligns it to 16 bytes; a
-    /// type that needs more does not compile.
+    /// type that needs more does not compile:
+    ///
+    /// ```compile_fail,E0080
+    /// use barespdk::{errno::Errno, io_device::{Device, IoDevice}};
+    ///
+    /// #[repr(align(32))]
+    /// struct Wide;
+    /// struct Disk;
+    ///
+    /// impl Device for Disk {
+    ///     type Channel = Wide;
+    ///     fn open_channel(&self) -> Result<Wide, Errno> {
+    ///         Ok(Wide)
+    ///     }
+    /// }
+    ///
+    /// let disk = IoDevice::new("disk", Disk);
+    /// ```
     type Channel: 'static;
 
     /// Makes the state of the current thread's channel.

@@ -135,7 +135,7 @@ pub(crate) async fn an_exited_thread_is_an_error() -> Outcome {
 
 /// What is accepted runs, whatever the moment; what is refused comes back; nothing crashes.
 pub(crate) async fn senders_race_with_exit() -> Outcome {
-    const ROUNDS: usize = 50;
+    const ROUNDS: usize = 20;
     for _ in 0..ROUNDS {
         let there = other_core("race")?;
         let (ran, accepted) = (Arc::new(Counter::new()), Arc::new(Counter::new()));
@@ -186,6 +186,34 @@ pub(crate) async fn a_channel_keeps_its_thread() -> Outcome {
     });
     let _ = freed.await?;
     check!(until(|| there.has_exited()).await);
+    Ok(())
+}
+
+/// SPDK ends a thread by force whose channels are in use for five seconds. What was there is leaked, and
+/// nothing reaches for it.
+pub(crate) async fn ended_by_force() -> Outcome {
+    let there = other_core("by force")?;
+    let disk = Arc::new(IoDevice::new("forced", Disk)?);
+    let held = {
+        let disk = Arc::clone(&disk);
+        there.call(move || {
+            let channel = disk.channel().map(Box::new).map(Box::into_raw);
+            channel.map(|channel| channel as usize)
+        })
+    };
+    let held = held.await??;
+    there.request_exit()?;
+    check!(until(|| there.has_exited()).await);
+    let visited = Arc::new(Counter::new());
+    let counter = Arc::clone(&visited);
+    let _ = disk.for_each_channel(move |_| counter.add()).await?;
+    check_eq!(visited.get(), 0);
+    // SAFETY: made by the call above, and freed once; its thread is gone, so that nobody else has it.
+    drop(unsafe { Box::from_raw(held as *mut Channel<Disk>) });
+    // Its channel will never go.
+    let mut gone = Arc::into_inner(disk).ok_or(Errno::EBUSY)?.unregister();
+    crate::pause(Duration::from_millis(5)).await;
+    check_eq!(gone.try_take(), None);
     Ok(())
 }
 

@@ -145,7 +145,8 @@ const TESTS: &[Test] = tests! {
     exit:
         the_app_thread_is_not_ours_to_end, work_pending_is_dropped_in_order,
         accepted_messages_run, an_exited_thread_is_an_error, senders_race_with_exit,
-        a_channel_keeps_its_thread, ended_by_c;
+        a_channel_keeps_its_thread, ended_by_c,
+        ended_by_force;
     io_devices:
         channels_are_counted, state_lives_in_the_channel, failing_to_open, a_channel_of_itself,
         the_device_outlives_its_channels, unregister_waits, for_each_goes_in_order,
