@@ -8,6 +8,7 @@ use core::future::poll_fn;
 use core::ptr::NonNull;
 use core::task::{Context, Poll, Waker};
 use std::boxed::Box;
+use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::vec::Vec;
 
@@ -19,6 +20,14 @@ use super::Executor;
 
 loom::thread_local! {
     static HERE: Cell<usize> = Cell::new(0);
+}
+
+/// Tries all orders in which threads are interrupted up to five times; `LOOM_MAX_PREEMPTIONS` says
+/// otherwise.
+fn explore(test: impl Fn() + Send + Sync + 'static) {
+    let mut builder = loom::model::Builder::new();
+    builder.preemption_bound = builder.preemption_bound.or(Some(5));
+    builder.check(test);
 }
 
 /// 1 on the thread of the executor, 0 on others.
@@ -51,13 +60,22 @@ impl Rig {
         });
         // SAFETY: the tests cancel and release all tasks before the rig goes.
         unsafe { self.get().spawn_boxed(future) };
-        self.get().tick(0);
+        self.tick();
         kept.take().expect("the task was not polled")
+    }
+
+    /// A tick that does not look first whether the inbox is empty. loom forgets that such a look
+    /// depends on a push, as a push looks too before it swaps, and would not try one before the
+    /// other.
+    fn tick(&self) -> bool {
+        // SAFETY: this is the executor's thread.
+        unsafe { self.get().inbox.deliver() };
+        self.get().tick(0)
     }
 
     /// Polls until nothing is left to do, but for wakes that come meanwhile.
     fn settle(&self) {
-        while self.get().tick(0) {}
+        while self.tick() {}
     }
 
     fn cancel_all(&self) {
@@ -85,7 +103,10 @@ fn join(threads: impl IntoIterator<Item = thread::JoinHandle<()>>) {
 
 /// So many threads each count up and wake; whatever the order, the task sees the last count.
 fn no_wake_is_lost(wakes: usize) {
-    loom::model(move || {
+    // How many had counted by the tick that races with them: whether loom has tried it all.
+    let early = std::sync::Arc::new(std::sync::Mutex::new(BTreeSet::new()));
+    let note_early = std::sync::Arc::clone(&early);
+    explore(move || {
         let rig = Rig::new();
         let count = Arc::new(AtomicUsize::new(0));
         let seen = Rc::new(Cell::new(0));
@@ -104,13 +125,16 @@ fn no_wake_is_lost(wakes: usize) {
                 })
             })
             .collect();
-        rig.get().tick(0);
+        rig.tick();
+        note_early.lock().unwrap().insert(seen.get());
         join(threads);
         rig.settle();
         assert_eq!(seen.get(), wakes);
         drop(waker);
         rig.cancel_all();
     });
+    let early: Vec<_> = early.lock().unwrap().iter().copied().collect();
+    assert_eq!(early, (0..=wakes).collect::<Vec<_>>());
 }
 
 #[test]
@@ -125,7 +149,7 @@ fn no_wake_of_two_threads_is_lost() {
 
 #[test]
 fn a_thread_that_wakes_twice_is_heard_twice() {
-    loom::model(|| {
+    explore(|| {
         let rig = Rig::new();
         let count = Arc::new(AtomicUsize::new(0));
         let seen = Rc::new(Cell::new(0));
@@ -140,8 +164,8 @@ fn a_thread_that_wakes_twice_is_heard_twice() {
             count.store(2, Ordering::Relaxed);
             waker.wake();
         });
-        rig.get().tick(0);
-        rig.get().tick(0);
+        rig.tick();
+        rig.tick();
         thread.join().unwrap();
         rig.settle();
         assert_eq!(seen.get(), 2);
@@ -151,7 +175,7 @@ fn a_thread_that_wakes_twice_is_heard_twice() {
 
 #[test]
 fn two_tasks_are_woken_through_one_inbox() {
-    loom::model(|| {
+    explore(|| {
         let rig = Rig::new();
         let polls = Rc::new(Cell::new(0));
         let threads: Vec<_> = (0..2)
@@ -164,7 +188,7 @@ fn two_tasks_are_woken_through_one_inbox() {
                 thread::spawn(move || waker.wake())
             })
             .collect();
-        rig.get().tick(0);
+        rig.tick();
         join(threads);
         rig.settle();
         assert_eq!(polls.get(), 4);
@@ -174,7 +198,7 @@ fn two_tasks_are_woken_through_one_inbox() {
 
 #[test]
 fn a_wake_races_with_the_end_of_its_task() {
-    loom::model(|| {
+    explore(|| {
         let rig = Rig::new();
         let waker = rig.spawn(|_| Poll::Pending);
         let thread = thread::spawn(move || {
@@ -199,7 +223,7 @@ fn a_wake_races_with_the_end_of_its_task() {
 
 #[test]
 fn wakes_race_with_the_end_of_the_executor() {
-    loom::model(|| {
+    explore(|| {
         let rig = Rig::new();
         let (first, second) = (rig.spawn(|_| Poll::Pending), rig.spawn(|_| Poll::Pending));
         rig.get().cancel_spawned();
@@ -217,7 +241,7 @@ fn wakes_race_with_the_end_of_the_executor() {
 
 #[test]
 fn clones_and_drops_race_with_the_end_of_the_task() {
-    loom::model(|| {
+    explore(|| {
         let rig = Rig::new();
         let waker = rig.spawn(|_| Poll::Pending);
         let other = waker.clone();
@@ -236,7 +260,7 @@ fn clones_and_drops_race_with_the_end_of_the_task() {
 
 #[test]
 fn threads_that_are_lent_a_waker_make_one_cell() {
-    loom::model(|| {
+    explore(|| {
         let rig = Rig::new();
         let polls = Rc::new(Cell::new(0));
         let note = Rc::clone(&polls);
