@@ -11,8 +11,6 @@ use crate::legs::{LEGS_MAX, LegSet, Legs, Slot};
 pub(crate) struct Channel {
     legs: RefCell<[Option<bdev::Channel>; LEGS_MAX]>,
     present: Cell<LegSet>,
-    /// How many blocks this thread reads from each leg now.
-    reading_blocks: [Cell<u64>; LEGS_MAX],
 }
 
 impl Channel {
@@ -27,7 +25,6 @@ impl Channel {
         Ok(Self {
             legs: RefCell::new(channels),
             present: Cell::new(present),
-            reading_blocks: Default::default(),
         })
     }
 
@@ -51,53 +48,49 @@ impl Channel {
         self.present.get()
     }
 
-    /// Submits something to one leg, if it is in.
+    /// Calls `submit` with one leg, if it is in. Returns whether it is.
     #[inline]
-    pub(crate) fn to_leg(
-        &self,
-        slot: Slot,
-        submit: impl FnOnce(&bdev::Channel) -> Option<bdev::Io>,
-    ) -> Option<bdev::Io> {
-        submit(self.legs.borrow()[slot.index()].as_ref()?)
+    pub(crate) fn with_leg(&self, slot: Slot, submit: impl FnOnce(&bdev::Channel)) -> bool {
+        match &self.legs.borrow()[slot.index()] {
+            Some(leg) => {
+                submit(leg);
+                true
+            }
+            None => false,
+        }
     }
 
-    /// Submits something to all legs that are in, in the order of their slots. Returns which.
+    /// Calls `submit` with each leg that is in, in the order of their slots.
     #[inline]
-    pub(crate) fn to_all(
-        &self,
-        ios: &mut heapless::Vec<bdev::Io, LEGS_MAX>,
-        mut submit: impl FnMut(&bdev::Channel) -> Option<bdev::Io>,
-    ) -> LegSet {
+    pub(crate) fn for_each_leg(&self, mut submit: impl FnMut(Slot, &bdev::Channel)) {
         let legs = self.legs.borrow();
         let mut left = self.present.get();
-        let mut submitted = LegSet::EMPTY;
         while let Some(slot) = left.pop_first() {
-            if let Some(leg) = &legs[slot.index()]
-                && let Some(io) = submit(leg)
-                && ios.push(io).is_ok()
-            {
-                submitted.insert(slot);
+            if let Some(leg) = &legs[slot.index()] {
+                submit(slot, leg);
             }
         }
-        submitted
     }
 
-    /// The leg that this thread reads the least from now, leaving out those that were tried.
+    /// Calls `submit` with the leg to which this thread has the least in flight, leaving out those
+    /// that were tried.
     #[inline]
-    pub(crate) fn least_read(&self, tried: LegSet) -> Option<Slot> {
+    pub(crate) fn with_least_loaded(
+        &self,
+        tried: LegSet,
+        submit: impl FnOnce(&bdev::Channel),
+    ) -> Option<Slot> {
+        let legs = self.legs.borrow();
         let mut candidates = self.present.get().without(tried);
-        let mut least = candidates.pop_first()?;
-        while let Some(slot) = candidates.pop_first() {
-            if self.reading(slot).get() < self.reading(least).get() {
-                least = slot;
+        let mut slot = candidates.pop_first()?;
+        let mut least = legs[slot.index()].as_ref()?;
+        while let Some(other) = candidates.pop_first() {
+            let leg = legs[other.index()].as_ref()?;
+            if leg.load() < least.load() {
+                (slot, least) = (other, leg);
             }
         }
-        Some(least)
-    }
-
-    /// How many blocks this thread reads from a leg now.
-    #[inline]
-    pub(crate) fn reading(&self, slot: Slot) -> &Cell<u64> {
-        &self.reading_blocks[slot.index()]
+        submit(least);
+        Some(slot)
     }
 }

@@ -48,6 +48,19 @@ impl LegSet {
         Self(self.0 & !other.0)
     }
 
+    /// Of the members, counted from the lowest, those whose bit is set in `picks`.
+    pub(crate) fn pick(mut self, picks: u16) -> Self {
+        let mut picked = Self::EMPTY;
+        let mut lane = 0;
+        while let Some(slot) = self.pop_first() {
+            if picks & 1 << lane != 0 {
+                picked.insert(slot);
+            }
+            lane += 1;
+        }
+        picked
+    }
+
     #[inline]
     pub(crate) fn is_empty(self) -> bool {
         self.0 == 0
@@ -62,14 +75,6 @@ impl LegSet {
         }
         self.0 &= self.0 - 1;
         Some(first)
-    }
-
-    /// Takes out the highest slot.
-    #[inline]
-    pub(crate) fn pop_last(&mut self) -> Option<Slot> {
-        let last = self.0.checked_ilog2()? as u8;
-        self.0 &= !(1 << last);
-        Some(Slot(last))
     }
 }
 
@@ -156,14 +161,11 @@ mod tests {
             [(); 4].map(|()| ascending.pop_first()),
             [Some(all[0]), Some(all[1]), Some(all[2]), None]
         );
-        let mut descending = set;
-        assert_eq!(
-            [(); 4].map(|()| descending.pop_last()),
-            [Some(all[2]), Some(all[1]), Some(all[0]), None]
-        );
         set.remove(Slot(3));
         let mut low = LegSet::EMPTY;
         low.insert(Slot(0));
         assert_eq!(set.without(low).pop_first(), Some(Slot(15)));
+        // Of slots 0 and 15, the second.
+        assert_eq!(set.pick(0b10).pop_first(), Some(Slot(15)));
     }
 }

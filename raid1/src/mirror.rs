@@ -6,7 +6,7 @@ use core::future::Future;
 use barespdk::bdev::{IoType, Status};
 use barespdk::errno::Errno;
 use barespdk::json::{ArrayWriter, ObjectWriter};
-use barespdk::module::{Device, Request};
+use barespdk::module::{Device, Pass, Request};
 use barespdk::mutex::Mutex;
 use barespdk::uuid::Uuid;
 
@@ -38,7 +38,13 @@ impl Device for Mirror {
         self.supported.contains(io_type)
     }
 
+    const PASSES: bool = true;
+
     #[inline]
+    fn pass(&self, channel: &Channel, request: &mut Pass<'_>) {
+        io::pass(channel, request);
+    }
+
     fn submit<'a>(
         &'a self,
         channel: &'a Channel,

@@ -1,7 +1,7 @@
 //! A thread's way to a lower bdev.
 
 use alloc::rc::Rc;
-use core::ffi::c_void;
+use core::ffi::{c_int, c_void};
 use core::fmt;
 use core::ptr::{self, NonNull};
 
@@ -13,7 +13,8 @@ use super::data::{self, Data, PartIovs, task_of};
 use super::desc::Desc;
 use super::io::{BufIo, Io, SeekIo};
 use super::op::{Blocks, Extra, Iovs, Op};
-use super::slot::{Keep, Slot, Slots};
+use super::slot::{Done, Keep, Slot, Slots};
+use super::status::IoError;
 use crate::errno::Errno;
 use crate::executor::task::Header;
 use crate::runtime::RuntimeRef;
@@ -31,7 +32,7 @@ pub struct Channel {
     inner: Rc<ChannelInner>,
 }
 
-pub(super) struct ChannelInner {
+pub(crate) struct ChannelInner {
     raw: NonNull<ffi::spdk_io_channel>,
     desc_raw: *mut ffi::spdk_bdev_desc,
     block_size: u32,
@@ -49,12 +50,12 @@ impl Drop for ChannelInner {
 
 impl ChannelInner {
     #[inline]
-    pub(super) fn raw(&self) -> *mut ffi::spdk_io_channel {
+    pub(crate) fn raw(&self) -> *mut ffi::spdk_io_channel {
         self.raw.as_ptr()
     }
 
     #[inline]
-    pub(super) fn desc(&self) -> *mut ffi::spdk_bdev_desc {
+    pub(crate) fn desc(&self) -> *mut ffi::spdk_bdev_desc {
         self.desc_raw
     }
 
@@ -65,6 +66,26 @@ impl ChannelInner {
     #[inline]
     pub(super) fn slots(&self) -> &Slots {
         &self.slots
+    }
+
+    /// Takes over an operation that SPDK has refused with `rc`: it waits for memory, where that is
+    /// the reason. `done` is called once, with `context`, when it is over.
+    ///
+    /// # Safety
+    /// What the operation points to stays until then; `context` is what `done` expects.
+    pub(crate) unsafe fn submit_later(
+        self: &Rc<Self>,
+        op: Op,
+        rc: c_int,
+        done: Done,
+        context: *mut c_void,
+    ) {
+        match Slots::take(self, None) {
+            // SAFETY: just taken; the rest is the caller's word.
+            Ok(slot) => unsafe { Slot::submit_later(slot, op, rc, done, context) },
+            // SAFETY: the caller's word.
+            Err(errno) => unsafe { done(context, Err(IoError::Submit(errno))) },
+        }
     }
 }
 
@@ -110,14 +131,26 @@ impl Channel {
         })
     }
 
+    #[inline]
+    pub(crate) fn inner(&self) -> &Rc<ChannelInner> {
+        &self.inner
+    }
+
     /// The descriptor.
     pub fn desc(&self) -> &Desc {
         &self.inner.desc
     }
 
     /// Bytes per block.
+    #[inline]
     pub fn block_size(&self) -> u32 {
         self.inner.block_size
+    }
+
+    /// How much is in flight through this channel, and how many clones it has: a measure of its load.
+    #[inline]
+    pub fn load(&self) -> usize {
+        Rc::strong_count(&self.inner)
     }
 
     /// Reads from `offset_blocks` into `data`.

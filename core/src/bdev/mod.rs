@@ -8,12 +8,12 @@
 //! A [`Desc`] is an open bdev, a [`Channel`] a thread's way to it. [`Data`] is what an I/O moves:
 //! the data of a request, or a buffer.
 
-mod channel;
+pub(crate) mod channel;
 pub(crate) mod data;
 mod desc;
 mod io;
 mod io_type;
-mod op;
+pub(crate) mod op;
 mod slot;
 pub(crate) mod status;
 

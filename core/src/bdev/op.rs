@@ -9,30 +9,30 @@ use super::channel::ChannelInner;
 
 /// Iovecs, by pointer.
 #[derive(Clone, Copy)]
-pub(super) struct Iovs {
-    pub(super) iovs: *mut iovec,
-    pub(super) count: c_int,
+pub(crate) struct Iovs {
+    pub(crate) iovs: *mut iovec,
+    pub(crate) count: c_int,
 }
 
 /// A range of blocks.
 #[derive(Clone, Copy)]
-pub(super) struct Blocks {
-    pub(super) offset: u64,
-    pub(super) count: u64,
+pub(crate) struct Blocks {
+    pub(crate) offset: u64,
+    pub(crate) count: u64,
 }
 
 /// What goes with the data of a transfer, where there is more than data.
 #[derive(Clone, Copy)]
-pub(super) struct Extra {
-    pub(super) metadata: *mut c_void,
-    pub(super) memory_domain: *mut ffi::spdk_memory_domain,
-    pub(super) memory_domain_ctx: *mut c_void,
-    pub(super) dif_check_flags_exclude_mask: u32,
+pub(crate) struct Extra {
+    pub(crate) metadata: *mut c_void,
+    pub(crate) memory_domain: *mut ffi::spdk_memory_domain,
+    pub(crate) memory_domain_ctx: *mut c_void,
+    pub(crate) dif_check_flags_exclude_mask: u32,
 }
 
 /// An operation on a lower bdev. All that it points to is kept by its slot.
 #[derive(Clone, Copy)]
-pub(super) enum Op {
+pub(crate) enum Op {
     /// The operation of a slot that waits for none.
     Nothing,
     Read(Iovs, Blocks),
@@ -81,7 +81,7 @@ impl Op {
     /// What the operation points to stays until `callback` was called; `argument` is what that
     /// expects. On the channel's thread.
     #[inline(always)]
-    pub(super) unsafe fn submit(
+    pub(crate) unsafe fn submit(
         &self,
         channel: &ChannelInner,
         callback: ffi::spdk_bdev_io_completion_cb,

@@ -61,7 +61,12 @@ enum Listener {
     Parent,
     /// The waker.
     Waker,
+    /// The function in `done`.
+    Function,
 }
+
+/// What is called, with a context, when an I/O is over.
+pub(crate) type Done = unsafe fn(*mut c_void, Result<(), IoError>);
 
 /// What the memory under an I/O is kept by.
 pub(super) enum Keep {
@@ -89,6 +94,7 @@ pub(super) struct Slot {
     offset: Cell<u64>,
     keep: Cell<Keep>,
     waker: Cell<Option<Waker>>,
+    done: Cell<Option<(Done, *mut c_void)>>,
     part: UnsafeCell<Option<PartIovs>>,
     op: Cell<Op>,
     wait: UnsafeCell<ffi::spdk_bdev_io_wait_entry>,
@@ -168,6 +174,7 @@ impl Slot {
             laden: Cell::new(false),
             keep: Cell::new(Keep::Nothing),
             waker: Cell::new(None),
+            done: Cell::new(None),
             part: UnsafeCell::new(None),
             op: Cell::new(Op::Nothing),
             wait: UnsafeCell::new(ffi::spdk_bdev_io_wait_entry {
@@ -223,6 +230,26 @@ impl Slot {
             // SAFETY: SPDK has not taken the I/O, so the slot is ours.
             unsafe { Self::not_taken(slot, op(), rc) };
         }
+    }
+
+    /// Takes over an operation that SPDK has refused.
+    ///
+    /// # Safety
+    /// The slot was taken, for this alone; what the operation points to stays until `done` was called
+    /// with `context`.
+    pub(super) unsafe fn submit_later(
+        slot: NonNull<Slot>,
+        op: Op,
+        rc: c_int,
+        done: Done,
+        context: *mut c_void,
+    ) {
+        // SAFETY: a taken slot is alive.
+        let this = unsafe { slot.as_ref() };
+        this.listener.set(Listener::Function);
+        this.done.set(Some((done, context)));
+        // SAFETY: SPDK has not taken the I/O.
+        unsafe { Self::not_taken(slot, op, rc) };
     }
 
     /// Ends an I/O that was not given to SPDK.
@@ -425,10 +452,25 @@ unsafe fn settle_aside(slot: NonNull<Slot>) {
     if !this.attached.get() {
         // SAFETY: nobody else has the slot.
         unsafe { free(slot) };
-    } else if this.listener.get() == Listener::Waker
-        && let Some(waker) = this.waker.take()
-    {
-        waker.wake();
+        return;
+    }
+    match this.listener.get() {
+        Listener::Waker => {
+            if let Some(waker) = this.waker.take() {
+                waker.wake();
+            }
+        }
+        Listener::Function => {
+            let (done, outcome) = (this.done.take(), this.outcome.get());
+            // SAFETY: the slot was for `done` alone, which is called once, as it was promised.
+            unsafe {
+                free(slot);
+                if let Some((done, context)) = done {
+                    done(context, outcome);
+                }
+            }
+        }
+        Listener::Nobody | Listener::Parent => {}
     }
 }
 

@@ -13,8 +13,9 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use barespdk_sys as ffi;
 
+use super::fan_out::Pass;
 use super::options::Options;
-use super::request::{Request, RequestTask};
+use super::request::{self, Request, RequestTask};
 use crate::bdev::{IoType, Status};
 use crate::completion::{Sender, completion};
 use crate::errno::Errno;
@@ -43,6 +44,15 @@ pub trait Device: Send + Sync + Sized + 'static {
         channel: &'a Self::Channel,
         request: Request<'a>,
     ) -> impl Future<Output = Status> + 'a;
+
+    /// Whether [`Device::pass`] is to be called.
+    const PASSES: bool = false;
+
+    /// Passes a request on to lower bdevs before a task is made for it. Where all of that succeeds,
+    /// the request is complete, and has cost no task; where any fails, or nothing is passed on, the
+    /// request is [served](Device::submit) as if this had not been called. So pass on only what may
+    /// be done twice.
+    fn pass(&self, _channel: &Self::Channel, _request: &mut Pass<'_>) {}
 
     /// Adds to what `bdev_get_bdevs` shows as `driver_specific`.
     fn dump_info(&self, _object: &mut ObjectWriter<'_>) {}
@@ -339,14 +349,42 @@ unsafe extern "C" fn submit_request<D: Device>(
     io: *mut ffi::spdk_bdev_io,
 ) {
     // SAFETY: SPDK submits an I/O of a bdev of type `D` on a channel of its own. Neither goes before
-    // the I/O is completed, so they outlive the future, which is dropped by then.
+    // the I/O is completed.
     unsafe {
-        let node = (*(*io).bdev).ctxt.cast::<Node<D>>();
-        let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
         let io = NonNull::new_unchecked(io);
+        if D::PASSES {
+            let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();
+            let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
+            request::note_server(io, serve_anew::<D>);
+            let mut pass = Pass::new(io);
+            (*node).device.pass(&(*context).channel, &mut pass);
+            if pass.is_passed() {
+                return;
+            }
+        }
+        serve::<D>(channel, io);
+    }
+}
+
+/// Serves a request with a task.
+///
+/// # Safety
+/// An I/O of a bdev of type `D`, on a channel of it, of which nothing is in flight.
+unsafe fn serve<D: Device>(channel: *mut ffi::spdk_io_channel, io: NonNull<ffi::spdk_bdev_io>) {
+    // SAFETY: device and channel outlive the future, which is dropped before the I/O is completed.
+    unsafe {
+        let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();
+        let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
         let future = (*node).device.submit(&(*context).channel, Request::new(io));
         RequestTask::serve(io, NonNull::from((*context).runtime.executor()), future);
     }
+}
+
+/// Serves a request that was passed on in vain.
+#[cold]
+unsafe fn serve_anew<D: Device>(io: NonNull<ffi::spdk_bdev_io>) {
+    // SAFETY: `submit_request` noted this for an I/O of a bdev of type `D`.
+    unsafe { serve::<D>(ffi::spdk_bdev_io_get_io_channel(io.as_ptr()), io) };
 }
 
 unsafe extern "C" fn io_type_supported<D: Device>(

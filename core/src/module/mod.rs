@@ -8,6 +8,7 @@
 //! ```
 
 mod device;
+mod fan_out;
 mod options;
 mod request;
 
@@ -23,6 +24,7 @@ use alloc::string::String;
 use barespdk_sys as ffi;
 
 pub use device::{Bdev, Device};
+pub use fan_out::{Failed, FanOut, LANES_MAX, Pass};
 pub use options::Options;
 pub use request::{GetBuffer, Request};
 

@@ -16,6 +16,7 @@ use core::task::{Context, Poll, Waker};
 
 use barespdk_sys as ffi;
 
+use super::fan_out::{Fan, FanOut};
 use crate::bdev::data::task_of;
 use crate::bdev::{Data, IoType, Status};
 use crate::errno::Errno;
@@ -36,14 +37,20 @@ enum Buffer {
     Refused,
 }
 
+/// The alignment that SPDK gives `driver_ctx`.
+pub(super) const TASK_ALIGN: usize = 64;
+
 /// What of a task does not depend on its future, so that it is found from the I/O alone.
 #[repr(C)]
-struct Front {
+pub(super) struct Front {
     header: Header,
     status: Cell<Status>,
     buffer: Cell<Buffer>,
     /// Who waits for the buffer, where that is not the task itself.
     buffer_waker: Cell<Option<Waker>>,
+    pub(super) fan: Fan,
+    /// Serves the request with a task, after it was passed on without one, in vain.
+    serve: unsafe fn(NonNull<ffi::spdk_bdev_io>),
 }
 
 /// What stands in `driver_ctx`.
@@ -73,8 +80,8 @@ impl<F: Future<Output = Status>> RequestTask<F> {
     ) {
         const {
             assert!(
-                align_of::<Self>() <= 64,
-                "SPDK aligns driver_ctx to 64 bytes"
+                align_of::<Self>() <= TASK_ALIGN,
+                "the future's alignment is above 64"
             )
         };
         // SAFETY: the context is ours from submission to completion, is large enough, and aligned to
@@ -87,6 +94,8 @@ impl<F: Future<Output = Status>> RequestTask<F> {
                     status: Cell::new(Status::Failed),
                     buffer: Cell::new(Buffer::Unasked),
                     buffer_waker: Cell::new(None),
+                    fan: Fan::new(),
+                    serve: nobody,
                 },
                 future: UnsafeCell::new(ManuallyDrop::new(future)),
             });
@@ -124,7 +133,41 @@ impl<F: Future<Output = Status>> RequestTask<F> {
                 // SPDK does not drop what is in there.
                 drop(front.buffer_waker.take());
             }
+            front.fan.drop_waker();
             front.status.get().complete(io_of(task));
+        }
+    }
+}
+
+/// A request that has a task is not served by another.
+unsafe fn nobody(_: NonNull<ffi::spdk_bdev_io>) {}
+
+/// Notes what serves a request that is about to be passed on without a task.
+///
+/// # Safety
+/// SPDK has just submitted the I/O to a bdev of ours, so that its context is ours.
+#[inline(always)]
+pub(super) unsafe fn note_server(
+    io: NonNull<ffi::spdk_bdev_io>,
+    serve: unsafe fn(NonNull<ffi::spdk_bdev_io>),
+) {
+    // SAFETY: the caller's word.
+    unsafe { (&raw mut (*task_of(io).cast::<Front>().as_ptr()).serve).write(serve) };
+}
+
+/// A request that was passed on without a task is back: it is complete, or served now.
+///
+/// # Safety
+/// [`note_server`] was called for it, and nothing of it is in flight.
+#[inline(always)]
+pub(super) unsafe fn passed(task: NonNull<Header>, done: bool) {
+    // SAFETY: the caller's word.
+    unsafe {
+        let io = io_of(task);
+        if done {
+            Status::Success.complete(io);
+        } else {
+            ((*task.cast::<Front>().as_ptr()).serve)(io);
         }
     }
 }
@@ -237,6 +280,17 @@ impl<'a> Request<'a> {
         }
         // SAFETY: as in `data`; the type was checked.
         Ok(unsafe { Data::of_fused(self.io) })
+    }
+
+    /// Passes the request on to lower bdevs.
+    ///
+    /// # Errors
+    /// `EBUSY` where it is being passed on already: one [`FanOut`] at a time, and none before the I/O
+    /// of one that was dropped has ended.
+    #[inline]
+    pub fn fan_out(&self) -> Result<FanOut<'_>, Errno> {
+        // SAFETY: alive while borrowed, of a bdev of ours, with a task.
+        unsafe { FanOut::new(self.io) }
     }
 
     /// Sees to it that [`Request::data`] of a read has memory to fill: the submitter's, or one from

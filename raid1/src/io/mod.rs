@@ -5,13 +5,27 @@ mod reset;
 mod write;
 
 use barespdk::bdev::{IoType, Status};
-use barespdk::module::Request;
+use barespdk::module::{Pass, Request};
 
 use crate::channel::Channel;
+use crate::legs::LegSet;
 use crate::mirror::Mirror;
 
-/// Serves a request. The output completes it.
+/// Passes the common requests on to the legs, in the hope that all goes well; else `serve` looks
+/// after them.
 #[inline]
+pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
+    let offset = request.offset_blocks();
+    match request.io_type() {
+        IoType::READ => {
+            channel.with_least_loaded(LegSet::EMPTY, |leg| request.read(leg, offset));
+        }
+        IoType::WRITE => channel.for_each_leg(|_, leg| request.write(leg, offset)),
+        _ => {}
+    }
+}
+
+/// Serves a request. The output completes it.
 pub(crate) async fn serve<'a>(
     mirror: &'a Mirror,
     channel: &'a Channel,
@@ -22,7 +36,7 @@ pub(crate) async fn serve<'a>(
         IoType::WRITE | IoType::WRITE_ZEROES | IoType::UNMAP | IoType::FLUSH => {
             write::write(mirror, channel, &request).await
         }
-        IoType::RESET => reset::reset(channel).await,
+        IoType::RESET => reset::reset(channel, &request).await,
         // The bdev layer does not submit what `supports` denies.
         _ => Status::Failed,
     }

@@ -6,7 +6,6 @@ use barespdk::module::Request;
 use crate::channel::Channel;
 use crate::legs::LegSet;
 
-#[inline]
 pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
     if request.buffer().await.is_err() {
         return Status::Failed;
@@ -14,23 +13,18 @@ pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
     let mut tried = LegSet::EMPTY;
     let mut status = Status::Failed;
     // Each round tries one leg more.
-    while let Some(slot) = channel.least_read(tried) {
-        let Some(io) = channel.to_leg(slot, |leg| {
-            Some(leg.read(&request.data(), request.offset_blocks()))
-        }) else {
-            break;
+    loop {
+        let Ok(mut passed) = request.fan_out() else {
+            return status;
         };
-        let reading = channel.reading(slot);
-        reading.set(reading.get() + request.num_blocks());
-        let outcome = io.await;
-        reading.set(reading.get() - request.num_blocks());
-        match outcome {
-            Ok(()) => return Status::Success,
-            Err(error) => {
-                tried.insert(slot);
-                status = error.status();
-            }
+        let offset = request.offset_blocks();
+        let Some(slot) = channel.with_least_loaded(tried, |leg| passed.read(leg, offset)) else {
+            return status;
+        };
+        if (&mut passed).await.is_empty() {
+            return Status::Success;
         }
+        tried.insert(slot);
+        status = passed.error(0).map_or(status, |error| error.status());
     }
-    status
 }

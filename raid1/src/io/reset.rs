@@ -1,21 +1,20 @@
 //! Resets: of all legs.
 
 use barespdk::bdev::Status;
+use barespdk::module::Request;
 
 use crate::channel::Channel;
 
-pub(super) async fn reset(channel: &Channel) -> Status {
-    let mut ios = heapless::Vec::new();
-    channel.to_all(&mut ios, |leg| Some(leg.reset()));
-    let mut status = if ios.is_empty() {
-        Status::Failed
-    } else {
-        Status::Success
+pub(super) async fn reset(channel: &Channel, request: &Request<'_>) -> Status {
+    let Ok(mut passed) = request.fan_out() else {
+        return Status::Failed;
     };
-    while let Some(io) = ios.pop() {
-        if let Err(error) = io.await {
-            status = error.status();
-        }
+    channel.for_each_leg(|_, leg| passed.reset(leg));
+    let failed = (&mut passed).await;
+    if passed.lanes() > 0 && failed.is_empty() {
+        return Status::Success;
     }
-    status
+    (0..passed.lanes())
+        .find_map(|lane| passed.error(lane))
+        .map_or(Status::Failed, |error| error.status())
 }

@@ -6,7 +6,7 @@
 use alloc::boxed::Box;
 
 use barespdk::bdev::{self, IoError, IoType, Status};
-use barespdk::module::Request;
+use barespdk::module::{FanOut, Request};
 
 use crate::channel::Channel;
 use crate::legs::{LegSet, Slot};
@@ -16,70 +16,41 @@ use crate::removal;
 /// How often a write is sent again to a leg that gave it up, as legs do when they are reset.
 const ABORTED_RETRIES: u32 = 3;
 
-#[inline]
 pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> Status {
-    let mut ios = heapless::Vec::new();
-    let mut legs = channel.to_all(&mut ios, |leg| submit(leg, request));
+    let Ok(mut passed) = request.fan_out() else {
+        return Status::Failed;
+    };
+    let mut legs = LegSet::EMPTY;
+    channel.for_each_leg(|slot, leg| {
+        if submit(&mut passed, leg, request) {
+            legs.insert(slot);
+        }
+    });
     if legs.is_empty() {
         return nobody(channel, request);
     }
-    let mut tally = Tally::default();
-    // The last one first: where legs end in order, the task is polled once.
-    while let (Some(io), Some(slot)) = (ios.pop(), legs.pop_last()) {
-        tally.count(slot, io.await);
-    }
-    if tally.failed.is_empty() && tally.aborted.is_empty() {
+    if (&mut passed).await.is_empty() {
         return Status::Success;
     }
     // Rare, so its state is not part of each request.
-    Box::pin(settle(mirror, channel, request, tally)).await
+    let outcome = Outcome::of(&passed, legs);
+    drop(passed);
+    Box::pin(settle(mirror, channel, request, outcome)).await
 }
 
-/// What each leg made of a write.
-#[derive(Default)]
-struct Tally {
-    done: LegSet,
-    failed: LegSet,
-    aborted: LegSet,
-    error: Option<IoError>,
-}
-
-impl Tally {
-    #[inline]
-    fn count(&mut self, slot: Slot, outcome: Result<(), IoError>) {
-        match outcome {
-            Ok(()) => self.done.insert(slot),
-            Err(error) => self.count_error(slot, error),
-        }
-    }
-
-    #[cold]
-    fn count_error(&mut self, slot: Slot, error: IoError) {
-        match error {
-            IoError::Failed(Status::Aborted) => self.aborted.insert(slot),
-            _ => self.failed.insert(slot),
-        }
-        self.error = Some(error);
-    }
-
-    fn status(&self) -> Status {
-        self.error.map_or(Status::Failed, IoError::status)
-    }
-}
-
-#[inline]
-fn submit(leg: &bdev::Channel, request: &Request<'_>) -> Option<bdev::Io> {
-    let (offset, count) = (request.offset_blocks(), request.num_blocks());
+/// Passes a request on to a leg. Returns whether it was one for this leg.
+#[inline(always)]
+fn submit(passed: &mut FanOut<'_>, leg: &bdev::Channel, request: &Request<'_>) -> bool {
+    let offset = request.offset_blocks();
     match request.io_type() {
-        IoType::WRITE => Some(leg.write(&request.data(), offset)),
-        IoType::WRITE_ZEROES => Some(leg.write_zeroes(offset, count)),
-        IoType::UNMAP => Some(leg.unmap(offset, count)),
+        IoType::WRITE => passed.write(leg, offset),
+        IoType::WRITE_ZEROES => passed.write_zeroes(leg, offset),
+        IoType::UNMAP => passed.unmap(leg, offset),
+        IoType::FLUSH if leg.desc().supports(IoType::FLUSH) => passed.flush(leg, offset),
         // A leg that cannot flush has nothing to flush.
-        _ => leg
-            .desc()
-            .supports(IoType::FLUSH)
-            .then(|| leg.flush(offset, count)),
+        _ => return false,
     }
+    true
 }
 
 /// No leg took the request.
@@ -93,49 +64,83 @@ fn nobody(channel: &Channel, request: &Request<'_>) -> Status {
     }
 }
 
+/// What the legs made of a write that not all of them did.
+struct Outcome {
+    done: LegSet,
+    failed: LegSet,
+    aborted: LegSet,
+    status: Status,
+}
+
+impl Outcome {
+    fn of(passed: &FanOut<'_>, legs: LegSet) -> Self {
+        let (mut failed, mut aborted) = (0, 0);
+        let mut status = Status::Failed;
+        for lane in 0..passed.lanes() {
+            match passed.error(lane) {
+                None => {}
+                Some(IoError::Failed(Status::Aborted)) => aborted |= 1 << lane,
+                Some(_) => failed |= 1 << lane,
+            }
+            if let Some(error) = passed.error(lane) {
+                status = error.status();
+            }
+        }
+        let (failed, aborted) = (legs.pick(failed), legs.pick(aborted));
+        Self {
+            done: legs.without(failed).without(aborted),
+            failed,
+            aborted,
+            status,
+        }
+    }
+}
+
 /// What becomes of a request that some legs did not do.
 async fn settle(
     mirror: &Mirror,
     channel: &Channel,
     request: &Request<'_>,
-    mut tally: Tally,
+    mut outcome: Outcome,
 ) -> Status {
-    if matches!(request.io_type(), IoType::UNMAP | IoType::FLUSH) {
-        // The submitter learns of it; the data of the leg is as good as before.
-        return tally.status();
-    }
-    if tally.done.is_empty() {
-        // It is as if no leg had it, or none is to blame more than another.
-        return tally.status();
+    // The submitter learns of a failed unmap or flush; the data of the leg is as good as before. And
+    // of a write that none did, none is to blame more than another.
+    if matches!(request.io_type(), IoType::UNMAP | IoType::FLUSH) || outcome.done.is_empty() {
+        return outcome.status;
     }
     // A leg that was reset gave the write up, but another did it: they must not differ.
-    while let Some(slot) = tally.aborted.pop_last() {
-        for _ in 0..ABORTED_RETRIES {
-            let Some(io) = channel.to_leg(slot, |leg| submit(leg, request)) else {
-                // Taken out meanwhile.
-                break;
-            };
-            match io.await {
-                Ok(()) => {
-                    tally.done.insert(slot);
-                    break;
-                }
-                Err(IoError::Failed(Status::Aborted)) => {}
-                Err(error) => {
-                    tally.error = Some(error);
-                    break;
-                }
-            }
-        }
-        if !tally.done.contains(slot) {
-            tally.failed.insert(slot);
+    while let Some(slot) = outcome.aborted.pop_first() {
+        if !send_again(channel, request, slot).await {
+            outcome.failed.insert(slot);
         }
     }
-    let status = tally.status();
-    while let Some(slot) = tally.failed.pop_last() {
+    while let Some(slot) = outcome.failed.pop_first() {
         if !removal::eject(mirror, slot).await {
-            return status;
+            return outcome.status;
         }
     }
     Status::Success
+}
+
+/// Sends a write again to one leg. Returns whether that did it.
+async fn send_again(channel: &Channel, request: &Request<'_>, slot: Slot) -> bool {
+    for _ in 0..ABORTED_RETRIES {
+        let Ok(mut passed) = request.fan_out() else {
+            return false;
+        };
+        let present = channel.with_leg(slot, |leg| {
+            submit(&mut passed, leg, request);
+        });
+        if !present {
+            // Taken out meanwhile: it is to be seen to that no thread has it.
+            return false;
+        }
+        if (&mut passed).await.is_empty() {
+            return true;
+        }
+        if passed.error(0) != Some(IoError::Failed(Status::Aborted)) {
+            return false;
+        }
+    }
+    false
 }
