@@ -36,6 +36,7 @@ use barespdk_sys::{event as ffi, thread};
 use crate::errno::Errno;
 use crate::rpc::{Method, RegisterError};
 use crate::runtime;
+use crate::thread::Thread;
 
 use args::Args;
 pub use options::CliOption;
@@ -318,6 +319,8 @@ unsafe extern "C" fn started(context: *mut c_void) {
     // SAFETY: `run` passed a `Running` that lives while `spdk_app_start` runs; on the app thread.
     let running = unsafe { &*context.cast_const().cast::<Running>() };
     runtime::register();
+    // Makes the app thread known, so that `Thread::app` finds it from other threads.
+    let _known = Thread::current();
     running.uses_runtime.set(true);
     if let Some(start) = running.start.take() {
         start();

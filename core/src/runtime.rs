@@ -7,10 +7,9 @@
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
 use core::future::Future;
-use core::marker::PhantomData;
 use core::pin::Pin;
 use core::ptr::{self, NonNull};
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 use core::task::{Context, Poll};
 use core::time::Duration;
 
@@ -21,14 +20,15 @@ use crate::executor::pool::PoolFull;
 use crate::executor::timers::TimerId;
 use crate::executor::{Executor, TaskPool, TimersFull};
 
-/// The io_device whose channels are the executors: SPDK knows devices by address.
-static DEVICE: u8 = 0;
+/// The io_device whose channels are the executors: SPDK knows devices by address. An atomic has an
+/// address of its own, which a constant might share.
+static DEVICE: AtomicU8 = AtomicU8::new(0);
 
 /// How many want the runtime: see [`register`].
 static USERS: AtomicU32 = AtomicU32::new(0);
 
 fn device() -> *mut c_void {
-    ptr::from_ref(&DEVICE).cast_mut().cast()
+    DEVICE.as_ptr().cast()
 }
 
 /// Makes the runtime known to SPDK, unless it is. Whoever brings tasks to SPDK's threads does so: a
@@ -58,26 +58,6 @@ pub(crate) fn unregister() {
     }
 }
 
-/// A [`register`] that [`unregister`]s when it is dropped. Of the app thread.
-pub(crate) struct Registration {
-    _app_thread_only: PhantomData<*const ()>,
-}
-
-impl Registration {
-    pub(crate) fn new() -> Self {
-        register();
-        Self {
-            _app_thread_only: PhantomData,
-        }
-    }
-}
-
-impl Drop for Registration {
-    fn drop(&mut self) {
-        unregister();
-    }
-}
-
 /// What a thread has: the context of its channel.
 pub(crate) struct Runtime {
     executor: Executor,
@@ -93,6 +73,11 @@ fn thread_id() -> usize {
 }
 
 unsafe extern "C" fn create_runtime(_device: *mut c_void, context: *mut c_void) -> c_int {
+    // SAFETY: on the thread that asks for a channel. A poller made on one that exits would be left
+    // behind, and in interrupt mode SPDK follows a null pointer.
+    if !unsafe { ffi::spdk_thread_is_running(ffi::spdk_get_thread()) } {
+        return -libc::ESHUTDOWN;
+    }
     let runtime = context.cast::<Runtime>();
     // SAFETY: SPDK hands over a context of the size that was registered, sufficiently aligned, and
     // leaves it at its place until `destroy_runtime`.
@@ -129,6 +114,12 @@ unsafe extern "C" fn tick(context: *mut c_void) -> c_int {
     if executor.is_idle() && executor.timers().is_empty() {
         return ffi::SPDK_POLLER_IDLE as c_int;
     }
+    work(executor)
+}
+
+/// A tick with something to do; apart, so that one with nothing to do saves no registers.
+#[inline(never)]
+fn work(executor: &Executor) -> c_int {
     // SAFETY: reads the clock.
     let now_ticks = unsafe { ffi::spdk_get_ticks() };
     let busy = executor.tick(now_ticks);

@@ -39,6 +39,7 @@ impl LegSet {
         self.0 &= !(1 << slot.index());
     }
 
+    #[cfg(test)]
     pub(crate) fn contains(self, slot: Slot) -> bool {
         self.0 & (1 << slot.index()) != 0
     }

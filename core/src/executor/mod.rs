@@ -97,11 +97,6 @@ impl Executor {
         &self.timers
     }
 
-    /// The tasks that [`spawned`] keeps.
-    pub(crate) fn spawned(&self) -> &SpawnedList {
-        &self.spawned
-    }
-
     /// Takes in wakes from other threads, fires the timers due at `now_ticks`, and polls up to
     /// [`BUDGET`] tasks. Returns whether there was anything to do.
     ///

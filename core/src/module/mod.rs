@@ -32,6 +32,7 @@ use crate::bdev::Desc;
 use crate::errno::Errno;
 use crate::json::{ArrayWriter, JsonWriter};
 use crate::runtime;
+use crate::thread::Thread;
 
 /// What a bdev module does besides its devices. All is called on the app thread.
 pub trait Driver: Sized + 'static {
@@ -185,6 +186,8 @@ impl<M: Driver> Default for Module<M> {
 
 unsafe extern "C" fn module_init<M: Driver>() -> c_int {
     runtime::register();
+    // Makes the app thread known, so that `Thread::app` finds it from other threads.
+    let _known = Thread::current();
     match M::init() {
         Ok(()) => 0,
         Err(errno) => {

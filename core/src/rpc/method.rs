@@ -211,17 +211,12 @@ macro_rules! rpc_methods {
         const _: () = {
             static METHODS: &[$crate::rpc::Method] = &[$($method),+];
 
-            extern "C" fn register() {
-                // SAFETY: this function stands in `.init_array` and is named nowhere else: the
-                // loader calls it once, before `main`.
+            fn register() {
+                // SAFETY: run by the loader, and named nowhere else.
                 unsafe { $crate::rpc::register_before_main(METHODS) };
             }
 
-            // SAFETY: the loader takes this section for an array of pointers to functions of this
-            // type, which may ignore the arguments that it passes.
-            #[unsafe(link_section = ".init_array")]
-            #[used]
-            static REGISTER: extern "C" fn() = register;
+            $crate::at_load!(register);
         };
     };
 }
