@@ -13,7 +13,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use barespdk_sys as ffi;
 
-use super::fan_out::Pass;
+use super::fan_out::{Pass, Passed};
 use super::options::Options;
 use super::request::{self, Request, RequestTask};
 use crate::bdev::{IoType, Status};
@@ -358,8 +358,10 @@ unsafe extern "C" fn submit_request<D: Device>(
             request::note_server(io, serve_anew::<D>);
             let mut pass = Pass::new(io);
             (*node).device.pass(&(*context).channel, &mut pass);
-            if pass.is_passed() {
-                return;
+            match pass.end() {
+                Passed::InFlight => return,
+                Passed::Done => return Status::Success.complete(io),
+                Passed::NotAtAll => {}
             }
         }
         serve::<D>(channel, io);

@@ -57,14 +57,20 @@ pub(super) struct Fan {
     waker: Cell<Option<Waker>>,
     /// How many lanes were used.
     begun: Cell<u8>,
-    /// Which lanes are in flight.
-    in_flight: Cell<u16>,
+    /// Which lanes are in flight, and [`GUARD`].
+    in_flight: Cell<u32>,
     /// Which lanes have failed.
     failed: Cell<u16>,
     listener: Cell<Listener>,
     /// Whether there is a [`FanOut`].
     lent: Cell<bool>,
+    /// Whether an I/O is being taken back from SPDK, which has refused it.
+    refusing: Cell<bool>,
 }
+
+/// Counts as a lane as long as [`Device::pass`](super::Device::pass) runs: lanes that end meanwhile
+/// do not end the request under it.
+const GUARD: u32 = 1 << LANES_MAX;
 
 impl Fan {
     #[inline]
@@ -77,6 +83,7 @@ impl Fan {
             failed: Cell::new(0),
             listener: Cell::new(Listener::Nobody),
             lent: Cell::new(false),
+            refusing: Cell::new(false),
         }
     }
 
@@ -91,10 +98,11 @@ impl Fan {
         unsafe {
             (&raw mut (*fan).waker).write(Cell::new(None));
             (&raw mut (*fan).begun).write(Cell::new(0));
-            (&raw mut (*fan).in_flight).write(Cell::new(0));
+            (&raw mut (*fan).in_flight).write(Cell::new(GUARD));
             (&raw mut (*fan).failed).write(Cell::new(0));
             (&raw mut (*fan).listener).write(Cell::new(Listener::Request));
             (&raw mut (*fan).lent).write(Cell::new(false));
+            (&raw mut (*fan).refusing).write(Cell::new(false));
         }
     }
 
@@ -245,10 +253,19 @@ impl Pass<'_> {
         }
     }
 
-    /// Whether I/O is in flight, so that the request is passed on.
+    /// Ends the call of [`Device::pass`](super::Device::pass): what has become of the request.
     #[inline(always)]
-    pub(super) fn is_passed(self) -> bool {
-        self.lanes.fan().in_flight.get() != 0
+    pub(super) fn end(self) -> Passed {
+        let fan = self.lanes.fan();
+        let in_flight = fan.in_flight.get() & !GUARD;
+        fan.in_flight.set(in_flight);
+        if in_flight != 0 {
+            Passed::InFlight
+        } else if fan.begun.get() > 0 && fan.failed.get() == 0 {
+            Passed::Done
+        } else {
+            Passed::NotAtAll
+        }
     }
 
     /// What is asked for.
@@ -284,6 +301,16 @@ impl Pass<'_> {
             self.lanes.write(channel, offset_blocks);
         }
     }
+}
+
+/// What has become of a request that a device could pass on.
+pub(super) enum Passed {
+    /// Lower bdevs have it.
+    InFlight,
+    /// They have done it already.
+    Done,
+    /// It was not passed on, or in vain.
+    NotAtAll,
 }
 
 /// What [`FanOut`] and [`Pass`] have in common: I/O on the lanes of a request.
@@ -450,7 +477,8 @@ impl Lanes<'_> {
     /// SPDK has not taken an I/O: it waits for memory, in a slot of its channel, or has failed.
     #[cold]
     fn not_taken(&mut self, channel: &Rc<ChannelInner>, lane: usize, op: Op, rc: c_int) {
-        let task = self.task();
+        let (task, fan) = (self.task(), self.fan());
+        fan.refusing.set(true);
         // SAFETY: the lane's own reference, given up once, as C did not take the I/O. The slot that
         // waits has one of its own; and what the operation points to is the request's, which the
         // lane holds until `waited` has been called.
@@ -461,6 +489,12 @@ impl Lanes<'_> {
                 .cast::<c_void>()
                 .map_addr(|address| address | lane);
             channel.submit_later(op, rc, waited, context);
+        }
+        fan.refusing.set(false);
+        if fan.in_flight.get() == 0 && fan.listener.get() != Listener::Request {
+            // SAFETY: held by the first lane, once for all. The future is being polled, or dropped,
+            // so the task is not released by this.
+            unsafe { Header::unhold(task) };
         }
     }
 }
@@ -538,7 +572,13 @@ unsafe fn waited(context: *mut c_void, outcome: Result<(), IoError>) {
         if let Err(error) = outcome {
             fan_of(task).fail(lane, error);
         }
-        end_lane(task, lane);
+        if fan_of(task).refusing.get() {
+            // It did not have to wait: `not_taken` goes on.
+            let fan = fan_of(task);
+            fan.in_flight.set(fan.in_flight.get() & !(1 << lane));
+        } else {
+            end_lane(task, lane);
+        }
     }
 }
 
