@@ -81,7 +81,7 @@ impl Rig {
     fn cancel_all(&self) {
         self.get().cancel_spawned();
         self.settle();
-        assert!(self.get().spawned().is_empty());
+        assert!(self.get().spawned.is_empty());
     }
 }
 

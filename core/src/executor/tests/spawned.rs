@@ -51,10 +51,10 @@ fn a_spawned_task_is_first_polled_by_the_tick() {
     // SAFETY: the rig is dropped last.
     unsafe { rig.spawn_boxed(counted(&fate, |_| Poll::Ready(()))) };
     assert_eq!(fate.polls.get(), 0);
-    assert!(!rig.spawned().is_empty());
+    assert!(!rig.spawned.is_empty());
     rig.run();
     assert_eq!((fate.polls.get(), fate.drops.get()), (1, 1));
-    assert!(rig.spawned().is_empty());
+    assert!(rig.spawned.is_empty());
 }
 
 #[test]
@@ -90,7 +90,7 @@ fn cancelling_all_drops_idle_and_queued_tasks() {
     rig.cancel_spawned();
     rig.run();
     assert_eq!(queued.counts(), (0, 1, 1));
-    assert!(rig.spawned().is_empty());
+    assert!(rig.spawned.is_empty());
 }
 
 #[test]
@@ -104,12 +104,12 @@ fn what_keeps_the_executor_outlives_the_future() {
     let queued = spawn_pending(&rig);
     rig.cancel_spawned();
     assert_eq!((held.counts(), queued.counts()), ((1, 1, 0), (0, 1, 0)));
-    assert!(!rig.spawned().is_empty());
+    assert!(!rig.spawned.is_empty());
     rig.run();
     assert_eq!((held.counts(), queued.counts()), ((1, 1, 0), (0, 1, 1)));
     held.unhold();
     assert_eq!(held.counts(), (1, 1, 1));
-    assert!(rig.spawned().is_empty());
+    assert!(rig.spawned.is_empty());
 }
 
 #[test]
@@ -133,7 +133,7 @@ fn a_task_may_cancel_all_and_itself() {
     rig.tick(0);
     assert_eq!(other.counts(), (1, 1, 1));
     assert_eq!(canceller.counts(), (1, 1, 1));
-    assert!(rig.spawned().is_empty());
+    assert!(rig.spawned.is_empty());
 }
 
 #[test]
