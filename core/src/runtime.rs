@@ -202,15 +202,9 @@ impl Drop for RuntimeRef {
 pub fn spawn_local<F: Future<Output = ()> + 'static>(future: F) -> Result<(), Errno> {
     let runtime = RuntimeRef::current()?;
     let keep = runtime.clone();
-    // SAFETY: the task owns a reference to the runtime, so the executor stays until the future is
-    // dropped; the destruction of a channel comes by a message, hence after the release that
-    // follows.
-    unsafe {
-        runtime.executor().spawn_boxed(Kept {
-            future,
-            _runtime: keep,
-        })
-    };
+    // SAFETY: the task keeps the runtime until its release, so the executor stays until then; the
+    // destruction of a channel comes by a message, hence not in the release itself.
+    unsafe { runtime.executor().spawn_boxed_with(future, keep) };
     Ok(())
 }
 
@@ -240,39 +234,13 @@ where
     };
     let keep = runtime.clone();
     // SAFETY: as in `spawn_local`.
-    unsafe {
-        pool.spawn_on(
-            runtime.executor(),
-            Kept {
-                future,
-                _runtime: keep,
-            },
-        )
-    }
-    .map_err(|PoolFull(kept)| SpawnError::Full(PoolFull(kept.future)))
+    unsafe { pool.spawn_on_with(runtime.executor(), future, keep) }.map_err(SpawnError::Full)
 }
 
 /// Drops all spawned tasks of the current thread; what they hold in flight drains.
 pub(crate) fn cancel_current_thread() {
     if let Ok(runtime) = RuntimeRef::current() {
         runtime.executor().cancel_spawned();
-    }
-}
-
-/// A future, and the runtime that it runs on.
-struct Kept<F> {
-    // Dropped first: the future may need the runtime until its end.
-    future: F,
-    _runtime: RuntimeRef,
-}
-
-impl<F: Future> Future for Kept<F> {
-    type Output = F::Output;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
-        // SAFETY: structural pinning of the one field that is not `Unpin` of its own; `Kept` has no
-        // `Drop`, and never moves the future out while pinned.
-        unsafe { self.map_unchecked_mut(|kept| &mut kept.future) }.poll(cx)
     }
 }
 

@@ -400,13 +400,17 @@ unsafe extern "C" fn got_buffer(
     } else {
         Buffer::Refused
     });
-    if !inside_of_the_call {
-        match front.buffer_waker.take() {
-            Some(waker) => waker.wake(),
-            // SAFETY: held until below; this is its thread.
-            None => unsafe { task::resume(task) },
+    let waker = front.buffer_waker.take();
+    // The hold ends before the task is polled, so that it finds nothing in flight.
+    // SAFETY: held by `poll_pool`, once; the task is not touched after.
+    unsafe {
+        if inside_of_the_call || waker.is_some() {
+            Header::unhold(task);
+        } else {
+            Header::unhold_and_resume(task);
         }
     }
-    // SAFETY: held by `poll_pool`, once.
-    unsafe { Header::unhold(task) };
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
