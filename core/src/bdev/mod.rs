@@ -8,6 +8,10 @@
 //! A [`Desc`] is an open bdev, a [`Channel`] a thread's way to it. [`Data`] is what an I/O moves:
 //! the data of a request, or a buffer.
 
+use alloc::ffi::CString;
+
+use barespdk_sys as ffi;
+
 pub(crate) mod channel;
 pub(crate) mod data;
 mod desc;
@@ -23,3 +27,12 @@ pub use desc::{Access, Desc, Event};
 pub use io::{BufIo, Io, SeekIo};
 pub use io_type::IoType;
 pub use status::{IoError, Status};
+
+/// Whether there is a bdev of this name, or with this alias, such as its UUID. On an SPDK thread.
+pub fn exists(name: &str) -> bool {
+    let Ok(name) = CString::new(name) else {
+        return false;
+    };
+    // SAFETY: the name is used during the call only; the result is not followed.
+    !unsafe { ffi::spdk_bdev_get_by_name(name.as_ptr()) }.is_null()
+}

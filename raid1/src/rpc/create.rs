@@ -3,6 +3,7 @@
 use alloc::string::ToString;
 use alloc::vec::Vec;
 
+use barespdk::bdev;
 use barespdk::errno::Errno;
 use barespdk::json::Name;
 use barespdk::log_notice;
@@ -63,7 +64,11 @@ pub(super) fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     let mirror = MODULE
         .register(&name, c"raid1 mirror", &options, device)
         .map_err(|(errno, _)| match errno {
-            Errno::EEXIST => exists(&name),
+            Errno::EEXIST if bdev::exists(&name) => exists(&name),
+            Errno::EEXIST => RpcError::failed(
+                errno,
+                format_args!("Parameter 'uuid': there is a bdev '{uuid}' already"),
+            ),
             errno => RpcError::failed(
                 errno,
                 format_args!("Parameter 'name': bdev '{name}' not registered"),
