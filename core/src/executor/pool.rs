@@ -82,6 +82,7 @@ impl<const SIZE: usize, const N: usize> TaskPool<SIZE, N> {
     ///
     /// # Safety
     /// As for [`Executor::spawn_boxed`].
+    #[cfg(test)]
     pub(crate) unsafe fn spawn_on<F: Future<Output = ()> + 'static>(
         &'static self,
         executor: &Executor,

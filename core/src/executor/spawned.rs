@@ -199,6 +199,7 @@ impl Executor {
     /// # Safety
     /// The executor neither moves nor goes before the task is released. That the future keeps it
     /// is not enough: see [`Executor::spawn_boxed_with`].
+    #[cfg(test)]
     pub(crate) unsafe fn spawn_boxed<F: Future<Output = ()> + 'static>(&self, future: F) {
         // SAFETY: the caller's word.
         unsafe { self.spawn_boxed_with(future, ()) };
