@@ -7,6 +7,7 @@
 //!                   D::Channel ◄── D::submit(&self, &channel, request) ──► Status
 //! ```
 
+mod by_name;
 mod device;
 mod fan_out;
 mod options;
