@@ -2,6 +2,7 @@
 
 use barespdk_sys as ffi;
 
+use crate::rpc::{Params, RpcError};
 use crate::uuid::Uuid;
 
 /// The geometry and the limits of a bdev: the fields of `struct spdk_bdev` (`spdk/bdev_module.h`)
@@ -91,6 +92,87 @@ impl Options {
         }
     }
 
+    /// The options that an RPC gives: `block_size` and `num_blocks`, which must be there, and what
+    /// [`Options::update`] reads.
+    ///
+    /// # Errors
+    /// A parameter is missing, mistyped, or no good; the message names it, and the value.
+    pub fn from_params(params: &mut Params<'_>) -> Result<Self, RpcError> {
+        let mut options = Self::new(
+            params.required::<u32>("block_size")?,
+            params.required::<u64>("num_blocks")?,
+        );
+        options.update(params)?;
+        Ok(options)
+    }
+
+    /// Takes those options that an RPC gives, and leaves the others: the parameters have the names of
+    /// the fields, as SPDK's own RPCs have them. For bdevs on other bdevs, which begin with what those
+    /// say of themselves. Not among them are the alignment of buffers and the largest sizes, which are
+    /// the module's own affair, nor the protection information but its place.
+    ///
+    /// # Errors
+    /// A parameter is mistyped, or no good; the message names it, and the value.
+    pub fn update(&mut self, params: &mut Params<'_>) -> Result<(), RpcError> {
+        macro_rules! read {
+            ($($field:ident),*) => {
+                $(
+                    if let Some(value) = params.optional(stringify!($field))? {
+                        self.$field = value;
+                    }
+                )*
+            };
+        }
+        read!(
+            block_size,
+            num_blocks,
+            uuid,
+            write_cache,
+            physical_block_size,
+            split_on_write_unit,
+            split_on_optimal_io_boundary,
+            write_unit_size,
+            optimal_io_boundary,
+            preferred_write_alignment,
+            preferred_write_granularity,
+            optimal_write_size,
+            preferred_unmap_alignment,
+            preferred_unmap_granularity,
+            md_size,
+            md_interleave,
+            dif_is_head_of_md
+        );
+        self.check()
+    }
+
+    /// Checks what the bdev layer would take and then stumble over.
+    fn check(&self) -> Result<(), RpcError> {
+        let split_at_nothing =
+            |name| RpcError::invalid_param(name, "true, but there is no size to split at");
+        if self.block_size == 0 {
+            return Err(RpcError::invalid_param("block_size", "0 is not a size"));
+        }
+        if self.num_blocks == 0 {
+            return Err(RpcError::invalid_param("num_blocks", "0 is not a size"));
+        }
+        if self.md_interleave && self.md_size >= self.block_size {
+            return Err(RpcError::invalid_param(
+                "md_size",
+                format_args!(
+                    "{} bytes leave no data in blocks of {}",
+                    self.md_size, self.block_size
+                ),
+            ));
+        }
+        if self.split_on_write_unit && self.write_unit_size == 0 {
+            return Err(split_at_nothing("split_on_write_unit"));
+        }
+        if self.split_on_optimal_io_boundary && self.optimal_io_boundary == 0 {
+            return Err(split_at_nothing("split_on_optimal_io_boundary"));
+        }
+        Ok(())
+    }
+
     /// Whether SPDK can register a bdev with these.
     pub(super) fn is_valid(&self) -> bool {
         // The bdev layer shifts by the alignment, and divides by the block size.
@@ -126,5 +208,111 @@ impl Options {
         bdev.dif_pi_format = self.dif_pi_format;
         bdev.set_dif_is_head_of_md(self.dif_is_head_of_md.into());
         bdev.dif_check_flags = self.dif_check_flags;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::json::tokenizer::Document;
+
+    fn read(text: &str) -> Result<Options, RpcError> {
+        let document = Document::new(text);
+        let mut params = Params::new(Some(document.value()))?;
+        let options = Options::from_params(&mut params)?;
+        params.finish()?;
+        Ok(options)
+    }
+
+    #[track_caller]
+    fn fails(text: &str, message: &str) {
+        let error = read(text).expect_err("was accepted");
+        assert_eq!(error.code(), RpcError::INVALID_PARAMS);
+        assert_eq!(error.message(), message);
+    }
+
+    #[test]
+    fn each_option_is_read_by_its_name() {
+        let text = "{'block_size':520,'num_blocks':5000000000,'write_cache':true,\
+            'physical_block_size':4160,'split_on_write_unit':true,\
+            'split_on_optimal_io_boundary':true,'md_interleave':true,'md_size':8,\
+            'dif_is_head_of_md':true,'write_unit_size':8,'optimal_io_boundary':64,\
+            'preferred_write_alignment':1,'preferred_write_granularity':2,\
+            'optimal_write_size':3,'preferred_unmap_alignment':4,\
+            'preferred_unmap_granularity':5,'uuid':'01234567-89ab-cdef-0123-456789abcdef'}";
+        let expected = Options {
+            uuid: Uuid::parse("01234567-89ab-cdef-0123-456789abcdef").unwrap(),
+            write_cache: true,
+            physical_block_size: 4160,
+            split_on_write_unit: true,
+            split_on_optimal_io_boundary: true,
+            md_interleave: true,
+            md_size: 8,
+            dif_is_head_of_md: true,
+            write_unit_size: 8,
+            optimal_io_boundary: 64,
+            preferred_write_alignment: 1,
+            preferred_write_granularity: 2,
+            optimal_write_size: 3,
+            preferred_unmap_alignment: 4,
+            preferred_unmap_granularity: 5,
+            ..Options::new(520, 5_000_000_000)
+        };
+        assert_eq!(read(text).unwrap(), expected);
+        let least = "{'block_size':512,'num_blocks':1}";
+        assert_eq!(read(least).unwrap(), Options::new(512, 1));
+    }
+
+    #[test]
+    fn what_is_not_given_stays() {
+        let document = Document::new("{'num_blocks':7,'write_cache':null}");
+        let mut options = Options::new(4096, 8);
+        options.write_cache = true;
+        let mut params = Params::new(Some(document.value())).unwrap();
+        options.update(&mut params).unwrap();
+        params.finish().unwrap();
+        assert_eq!(
+            options,
+            Options {
+                write_cache: true,
+                ..Options::new(4096, 7)
+            }
+        );
+    }
+
+    #[test]
+    fn faults_are_named() {
+        fails("{'num_blocks':1}", "Missing parameter 'block_size'");
+        fails(
+            "{'block_size':'x','num_blocks':1}",
+            "Invalid parameter 'block_size': expected an integer from 0 to 4294967295, found \"x\"",
+        );
+        fails(
+            "{'block_size':0,'num_blocks':1}",
+            "Invalid parameter 'block_size': 0 is not a size",
+        );
+        fails(
+            "{'block_size':512,'num_blocks':0}",
+            "Invalid parameter 'num_blocks': 0 is not a size",
+        );
+        fails(
+            "{'block_size':512,'num_blocks':1,'md_size':512,'md_interleave':true}",
+            "Invalid parameter 'md_size': 512 bytes leave no data in blocks of 512",
+        );
+        fails(
+            "{'block_size':512,'num_blocks':1,'split_on_write_unit':true}",
+            "Invalid parameter 'split_on_write_unit': true, but there is no size to split at",
+        );
+        let text = "{'block_size':512,'num_blocks':1,'split_on_optimal_io_boundary':true}";
+        assert!(read(text).is_err());
+        fails(
+            "{'block_size':512,'num_blocks':1,'write_cahce':true}",
+            "Unknown parameter 'write_cahce' (known: block_size, num_blocks, \
+             uuid, write_cache, physical_block_size, split_on_write_unit, \
+             split_on_optimal_io_boundary, write_unit_size, optimal_io_boundary, \
+             preferred_write_alignment, preferred_write_granularity, optimal_write_size, \
+             preferred_unmap_alignment, preferred_unmap_granularity, md_size, md_interleave, \
+             dif_is_head_of_md)",
+        );
     }
 }
