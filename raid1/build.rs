@@ -8,9 +8,16 @@ use std::path::Path;
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
     // Cargo rejects arguments for kinds of targets that the package does not have.
-    let kinds = [("bin=raid1", "src/bin"), ("tests", "tests"), ("examples", "examples")];
+    let kinds = [
+        ("bin=raid1", "src/bin"),
+        ("tests", "tests"),
+        ("examples", "examples"),
+    ];
     let arguments = std::env::var("DEP_SPDK_LINK_ARGS").unwrap_or_default();
-    for argument in arguments.split('\u{1f}').filter(|argument| !argument.is_empty()) {
+    for argument in arguments
+        .split('\u{1f}')
+        .filter(|argument| !argument.is_empty())
+    {
         for (kind, _) in kinds.iter().filter(|(_, dir)| Path::new(dir).is_dir()) {
             println!("cargo::rustc-link-arg-{kind}={argument}");
         }

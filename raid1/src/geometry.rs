@@ -82,7 +82,8 @@ fn check_alike(first: &Leg, other: &Leg) -> Result<(), String> {
             first.0.name, first.1, other.0.name, other.1
         ))
     }
-    let properties: [(&str, fn(&Desc) -> u64); 8] = [
+    type Property = fn(&Desc) -> u64;
+    let properties: [(&str, Property); 8] = [
         ("block size", |desc| desc.block_size().into()),
         ("write unit", |desc| desc.write_unit_size().into()),
         ("metadata size", |desc| desc.md_size().into()),

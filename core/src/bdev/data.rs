@@ -526,12 +526,7 @@ impl<'a> Data<'a> {
             return Ok(ptr::null_mut());
         };
         // SAFETY: the request is borrowed, so alive.
-        let (metadata, bdev) = unsafe {
-            (
-                (*(&raw const (*io.as_ptr()).u.bdev)).md_buf,
-                (*io.as_ptr()).bdev,
-            )
-        };
+        let (metadata, bdev) = unsafe { ((*io.as_ptr()).u.bdev.md_buf, (*io.as_ptr()).bdev) };
         let offset = self.range().offset;
         if metadata.is_null() || offset == 0 {
             return Ok(metadata);

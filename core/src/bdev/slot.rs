@@ -15,8 +15,11 @@
 //!                      └────── error, or nobody waits ─────┘
 //! ```
 //!
-//! 1. [`Slots::take`], 2. [`Slot::issue`], 3. `complete`, called by SPDK, 4. [`Slot::detach`], by the
-//! [`Io`](super::Io), 5. `retry`, called by SPDK when there is memory again.
+//! 1. [`Slots::take`].
+//! 2. [`Slot::issue`].
+//! 3. `complete`, called by SPDK.
+//! 4. [`Slot::detach`], by the [`Io`](super::Io).
+//! 5. `retry`, called by SPDK when there is memory again.
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;

@@ -299,10 +299,12 @@ unsafe extern "C" fn unregistered(sender: *mut c_void, rc: c_int) {
     unsafe { Sender::<c_int>::from_context(sender) }.send(rc);
 }
 
+type Visit<D> = dyn FnMut(&D, &<D as Device>::Channel) + Send;
+
 /// What goes from thread to thread in `for_each_channel`.
 struct Visitor<D: Device> {
     node: Arc<Node<D>>,
-    visit: Box<dyn FnMut(&D, &D::Channel) + Send>,
+    visit: Box<Visit<D>>,
     /// Of the thread that asked: touched by `visited` alone.
     sender: ManuallyDrop<Sender<c_int>>,
 }
