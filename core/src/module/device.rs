@@ -379,8 +379,9 @@ unsafe fn serve<D: Device>(channel: *mut ffi::spdk_io_channel, io: NonNull<ffi::
     unsafe {
         let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();
         let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
-        let future = (*node).device.submit(&(*context).channel, Request::new(io));
-        RequestTask::serve(io, NonNull::from((*context).runtime.executor()), future);
+        RequestTask::serve(io, NonNull::from((*context).runtime.executor()), || {
+            (*node).device.submit(&(*context).channel, Request::new(io))
+        });
     }
 }
 

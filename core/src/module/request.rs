@@ -67,7 +67,10 @@ impl<F: Future<Output = Status>> RequestTask<F> {
         release: Self::release,
     };
 
-    /// Serves an I/O with a future. The I/O may be complete when this returns.
+    /// Serves an I/O with the future that `make` makes. The I/O may be complete when this returns.
+    ///
+    /// The task's head stands before the future is made: a device may use the request at once, and
+    /// need not wait for the first poll.
     ///
     /// # Safety
     /// SPDK has just submitted the I/O to a device whose `get_ctx_size` says at least the size of
@@ -76,7 +79,7 @@ impl<F: Future<Output = Status>> RequestTask<F> {
     pub(super) unsafe fn serve(
         io: NonNull<ffi::spdk_bdev_io>,
         executor: NonNull<Executor>,
-        future: F,
+        make: impl FnOnce() -> F,
     ) {
         const {
             assert!(
@@ -85,21 +88,20 @@ impl<F: Future<Output = Status>> RequestTask<F> {
             )
         };
         // SAFETY: the context is ours from submission to completion, is large enough, and aligned to
-        // 64 bytes.
+        // 64 bytes. Until the task is started nothing but its head is used.
         unsafe {
-            let task = task_of(io).cast::<Self>();
-            task.write(Self {
-                front: Front {
-                    header: Header::new(executor, &Self::VTABLE),
-                    status: Cell::new(Status::Failed),
-                    buffer: Cell::new(Buffer::Unasked),
-                    buffer_waker: Cell::new(None),
-                    fan: Fan::new(),
-                    serve: nobody,
-                },
-                future: UnsafeCell::new(ManuallyDrop::new(future)),
+            let task = task_of(io).cast::<Self>().as_ptr();
+            (&raw mut (*task).front).write(Front {
+                header: Header::new(executor, &Self::VTABLE),
+                status: Cell::new(Status::Failed),
+                buffer: Cell::new(Buffer::Unasked),
+                buffer_waker: Cell::new(None),
+                fan: Fan::new(),
+                serve: nobody,
             });
-            task::start(task.cast());
+            let future = make();
+            (&raw mut (*task).future).write(UnsafeCell::new(ManuallyDrop::new(future)));
+            task::start(task_of(io));
         }
     }
 
