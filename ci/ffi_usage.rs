@@ -2,12 +2,13 @@
 //! that nobody tests.
 //!
 //! ```text
-//! rustc --edition 2024 -o ffi_usage ci/ffi_usage.rs && ./ffi_usage ffi/src core/src raid1/src ..
+//! rustc --edition 2024 -o ffi_usage ci/ffi_usage.rs && ./ffi_usage ffi/src core/src core/tests ..
 //! ```
 //!
-//! The first directory declares, the others use. An item is used if a layer above names it, or if
-//! an item that is used does. An enumeration counts as one item with its enumerators, a struct as
-//! one with its bit-fields. Exit codes: 0 all used, 1 some are not, 2 the directories are no good.
+//! The first directory declares, the others use: the sources of the layers above, their tests,
+//! benches and examples. An item is used if a layer above names it, or if an item that is used does.
+//! An enumeration counts as one item with its enumerators, a struct as one with its bit-fields. Exit
+//! codes: 0 all used, 1 some are not, 2 the directories are no good.
 
 use std::collections::{HashMap, HashSet};
 use std::path::{Path, PathBuf};

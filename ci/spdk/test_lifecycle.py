@@ -184,6 +184,12 @@ def test_ends_cleanly_when_told_by_rpc(app, mirrors, scratch):
     assert app.wait(30) == 0
 
 
+def test_raid1_is_a_full_target(start):
+    """Bdev modules, NVMe-oF, iSCSI, vhost and the rest: every method that spdk_tgt serves."""
+    methods = [set(start(host).call("rpc_get_methods")) for host in HOSTS]
+    assert methods[0] >= methods[1], methods[1] - methods[0]
+
+
 def test_help(program):
     path, _ = program("raid1")
     done = subprocess.run([path, "--help"], capture_output=True, text=True, timeout=30, check=False)
