@@ -68,6 +68,22 @@ impl ChannelInner {
         &self.slots
     }
 
+    /// Whether the bdev takes the separate metadata of a request, if that has any: as much for each
+    /// block, lest it moves more than there is.
+    ///
+    /// # Safety
+    /// The request is alive, and of a type that carries data.
+    pub(crate) unsafe fn fits_metadata_of(&self, io: NonNull<ffi::spdk_bdev_io>) -> bool {
+        // SAFETY: the caller's word; a request's bdev is alive.
+        unsafe {
+            let bdev = (*io.as_ptr()).bdev;
+            (*io.as_ptr()).u.bdev.md_buf.is_null()
+                || ((*bdev).blocklen == self.block_size
+                    && (*bdev).md_len == self.desc.md_size()
+                    && self.desc.is_md_separate())
+        }
+    }
+
     /// Takes over an operation that SPDK has refused with `rc`: it waits for memory, where that is
     /// the reason. `done` is called once, with `context`, when it is over.
     ///
@@ -153,7 +169,8 @@ impl Channel {
         Rc::strong_count(&self.inner)
     }
 
-    /// Reads from `offset_blocks` into `data`.
+    /// Reads from `offset_blocks` into `data`. Fails with `EPERM` for the data of a request that brings
+    /// it (write, compare): that is its submitter's.
     #[inline(always)]
     pub fn read(&self, data: &Data<'_>, offset_blocks: u64) -> Io {
         self.transfer(Direction::Read, data, offset_blocks)
@@ -199,6 +216,12 @@ impl Channel {
         };
         if compare.len() != write.len() || compare.request() != write.request() {
             return Io::refused(Errno::EINVAL);
+        }
+        if let Some(io) = write.request() {
+            // SAFETY: the request is borrowed by its data, so alive.
+            if unsafe { !data::is_plain(io) } {
+                return Io::refused(Errno::ENOTSUP);
+            }
         }
         self.with_slot(write.request(), |slot| {
             let mut part = None;
@@ -309,6 +332,9 @@ impl Channel {
 
     #[inline(always)]
     fn transfer(&self, direction: Direction, data: &Data<'_>, offset_blocks: u64) -> Io {
+        if matches!(direction, Direction::Read) && !data.may_be_read_into() {
+            return Io::refused(Errno::EPERM);
+        }
         // Nearly always all the data of a request moves, in its own blocks, and nothing goes with it.
         let Some((io, whole)) = data.whole_request(self.inner.block_size) else {
             return self.transfer_part(direction, data, offset_blocks);
@@ -357,9 +383,16 @@ impl Channel {
                 iovs: span.iovs,
                 count: span.iovcnt,
             };
-            let Some(extra) = data.request().and_then(|io| extra_of(io, span.metadata)) else {
+            let Some((io, extra)) = data
+                .request()
+                .and_then(|io| Some((io, extra_of(io, span.metadata)?)))
+            else {
                 return Ok(direction.op(iovs, blocks));
             };
+            // SAFETY: the request is borrowed by its data, so alive.
+            if !unsafe { self.inner.fits_metadata_of(io) } {
+                return Err(Errno::EINVAL);
+            }
             match direction {
                 Direction::Read => Ok(Op::ReadExtra(iovs, blocks, extra)),
                 Direction::Write => Ok(Op::WriteExtra(iovs, blocks, extra)),

@@ -284,12 +284,8 @@ impl<'a> Data<'a> {
     /// As [`Data::copy_to`]; besides, `EPERM` where the data is that of a request that brings it
     /// (write, compare), whose submitter does not expect it to change.
     pub fn copy_from(&self, source: &[u8]) -> Result<(), Errno> {
-        if let Some(io) = self.request() {
-            // SAFETY: the request is borrowed, so alive.
-            let io_type = IoType::from_raw(u32::from(unsafe { (*io.as_ptr()).r#type }));
-            if io_type != IoType::READ {
-                return Err(Errno::EPERM);
-            }
+        if !self.may_be_read_into() {
+            return Err(Errno::EPERM);
         }
         let mut at = source.as_ptr();
         self.for_each_piece(source.len(), |piece, len| {
@@ -343,6 +339,14 @@ impl<'a> Data<'a> {
         } else {
             Err(Errno::EFAULT)
         }
+    }
+
+    /// Whether the memory may be changed: not that of a request which brings its data.
+    #[inline(always)]
+    pub(crate) fn may_be_read_into(&self) -> bool {
+        // SAFETY: the request is borrowed, so alive.
+        self.request()
+            .is_none_or(|io| unsafe { u32::from((*io.as_ptr()).r#type) } == IoType::READ.raw())
     }
 
     fn is_busy(&self) -> bool {

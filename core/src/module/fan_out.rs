@@ -59,8 +59,8 @@ pub(super) struct Fan {
     begun: Cell<u8>,
     /// Which lanes are in flight, and [`GUARD`].
     in_flight: Cell<u32>,
-    /// Which lanes have failed.
-    failed: Cell<u16>,
+    /// Which lanes have failed, and [`TOO_MANY`].
+    failed: Cell<u32>,
     listener: Cell<Listener>,
     /// Whether there is a [`FanOut`].
     lent: Cell<bool>,
@@ -71,6 +71,10 @@ pub(super) struct Fan {
 /// Counts as a lane as long as [`Device::pass`](super::Device::pass) runs: lanes that end meanwhile
 /// do not end the request under it.
 const GUARD: u32 = 1 << LANES_MAX;
+
+/// Counts as a failed lane where more were asked for than there are: what was not submitted must not
+/// pass for done.
+const TOO_MANY: u32 = 1 << LANES_MAX;
 
 impl Fan {
     #[inline]
@@ -150,9 +154,10 @@ pub struct FanOut<'a> {
     lanes: Lanes<'a>,
 }
 
-/// Which lanes of a [`FanOut`] have failed, as bits.
+/// Which lanes of a [`FanOut`] have failed, as bits. I/O beyond [`LANES_MAX`] is not submitted, and
+/// counts as one more lane, of this number, that has failed with `E2BIG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Failed(pub u16);
+pub struct Failed(pub u32);
 
 impl Failed {
     /// Whether none has.
@@ -183,7 +188,7 @@ impl<'a> FanOut<'a> {
         })
     }
 
-    /// How many lanes were used.
+    /// How many lanes were used: at most [`LANES_MAX`].
     #[inline]
     pub fn lanes(&self) -> usize {
         usize::from(self.lanes.fan().begun.get())
@@ -192,13 +197,18 @@ impl<'a> FanOut<'a> {
     /// Why a lane has failed; `None` for one that has not.
     pub fn error(&self, lane: usize) -> Option<IoError> {
         let fan = self.lanes.fan();
-        let place = fan.lanes.get(lane)?;
-        // SAFETY: a lane whose bit is set holds an error, and is not in flight.
-        (fan.failed.get() & 1 << lane != 0)
-            .then(|| unsafe { (*place.get()).assume_init_ref().error })
+        if lane > LANES_MAX || fan.failed.get() & 1 << lane == 0 {
+            return None;
+        }
+        match fan.lanes.get(lane) {
+            // SAFETY: a lane whose bit is set holds an error, and is not in flight.
+            Some(place) => Some(unsafe { (*place.get()).assume_init_ref().error }),
+            None => Some(IoError::Submit(Errno::E2BIG)),
+        }
     }
 
-    /// Reads the data of the request from `offset_blocks` of a lower bdev.
+    /// Reads the data of the request from `offset_blocks` of a lower bdev. Fails with `EPERM` for a
+    /// request that is no read: its data is its submitter's.
     #[inline]
     pub fn read(&mut self, channel: &Channel, offset_blocks: u64) {
         self.lanes.read(channel, offset_blocks);
@@ -286,10 +296,11 @@ impl Pass<'_> {
         self.lanes.params().num_blocks
     }
 
-    /// Passes a read on. Does nothing where its submitter has given no buffer.
+    /// Passes a read on. Does nothing where its submitter has given no buffer, and fails for other
+    /// requests.
     #[inline]
     pub fn read(&mut self, channel: &Channel, offset_blocks: u64) {
-        if self.lanes.has_data() {
+        if self.lanes.has_buffer() {
             self.lanes.read(channel, offset_blocks);
         }
     }
@@ -356,22 +367,32 @@ impl Lanes<'_> {
     /// Whether there is data to move.
     #[inline(always)]
     fn has_data(&self) -> bool {
+        self.io_type().carries_data() && self.has_buffer()
+    }
+
+    /// Whether there is a buffer, in a request of a type that carries data.
+    #[inline(always)]
+    fn has_buffer(&self) -> bool {
         let params = self.params();
         // SAFETY: with a count above 0 the iovecs are there.
-        self.io_type().carries_data()
-            && params.iovcnt > 0
-            && !params.iovs.is_null()
-            && !unsafe { (*params.iovs).iov_base }.is_null()
+        params.iovcnt > 0 && !params.iovs.is_null() && !unsafe { (*params.iovs).iov_base }.is_null()
     }
 
     #[inline(always)]
     fn read(&mut self, channel: &Channel, offset_blocks: u64) {
-        self.transfer(channel, offset_blocks, Op::Read, Op::ReadExtra);
+        // What a write or a compare brings is its submitter's, who does not expect it to change.
+        if self.io_type() != IoType::READ {
+            self.refuse(Errno::EPERM);
+            return;
+        }
+        let there = self.has_buffer();
+        self.transfer(there, channel, offset_blocks, Op::Read, Op::ReadExtra);
     }
 
     #[inline(always)]
     fn write(&mut self, channel: &Channel, offset_blocks: u64) {
-        self.transfer(channel, offset_blocks, Op::Write, Op::WriteExtra);
+        let there = self.has_data();
+        self.transfer(there, channel, offset_blocks, Op::Write, Op::WriteExtra);
     }
 
     #[inline(always)]
@@ -383,6 +404,7 @@ impl Lanes<'_> {
     #[inline(always)]
     fn transfer(
         &mut self,
+        there: bool,
         channel: &Channel,
         offset_blocks: u64,
         plain: impl Fn(Iovs, Blocks) -> Op,
@@ -395,7 +417,6 @@ impl Lanes<'_> {
             ((*bdev).blocklen, (*bdev).dif_check_flags)
         };
         // Of no buffer see `Data::span`.
-        let there = self.has_data();
         if !there || block_size != channel.block_size() {
             self.refuse(if there { Errno::EINVAL } else { Errno::EFAULT });
             return;
@@ -417,13 +438,18 @@ impl Lanes<'_> {
                 memory_domain_ctx: params.memory_domain_ctx,
                 dif_check_flags_exclude_mask: !params.dif_check_flags,
             };
-            self.submit_rare(channel, extended(iovs, blocks, extra));
+            self.transfer_rare(channel, extended(iovs, blocks, extra));
         }
     }
 
     #[cold]
-    fn submit_rare(&mut self, channel: &Channel, op: Op) {
-        self.submit(channel, || op);
+    fn transfer_rare(&mut self, channel: &Channel, op: Op) {
+        // SAFETY: alive during the lifetime.
+        if unsafe { channel.inner().fits_metadata_of(self.io) } {
+            self.submit(channel, || op);
+        } else {
+            self.refuse(Errno::EINVAL);
+        }
     }
 
     /// Uses a lane for an I/O that is not submitted.
@@ -434,7 +460,16 @@ impl Lanes<'_> {
         if lane < LANES_MAX {
             fan.begun.set(fan.begun.get() + 1);
             fan.fail(lane, IoError::Submit(errno));
+        } else {
+            self.too_many();
         }
+    }
+
+    /// Notes that there is no lane for an I/O.
+    #[cold]
+    fn too_many(&self) {
+        let fan = self.fan();
+        fan.failed.set(fan.failed.get() | TOO_MANY);
     }
 
     /// Submits an operation on the next lane. What it points to is the request's.
@@ -443,8 +478,7 @@ impl Lanes<'_> {
         let (task, fan, channel) = (self.task(), self.fan(), channel.inner());
         let lane = usize::from(fan.begun.get());
         let Some(place) = fan.lanes.get(lane) else {
-            // The caller asked `lanes` for nothing: there is no place to note it.
-            debug_assert!(false, "more than {LANES_MAX} lanes");
+            self.too_many();
             return;
         };
         fan.begun.set(fan.begun.get() + 1);
