@@ -320,7 +320,8 @@ impl Thread {
 /// Longer names are cut by SPDK.
 const NAME_MAX: usize = 255;
 
-fn is_app_thread() -> bool {
+/// Whether this code runs on the app thread. SPDK itself takes no thread for it while there is none.
+pub(crate) fn is_app_thread() -> bool {
     // SAFETY: NULL asks for the current thread.
     is_spdk_thread() && unsafe { ffi::spdk_thread_is_app_thread(ptr::null_mut()) }
 }

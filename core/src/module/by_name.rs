@@ -3,13 +3,13 @@
 use alloc::ffi::CString;
 use core::ffi::{c_int, c_void};
 use core::future::Future;
-use core::ptr;
 
 use barespdk_sys as ffi;
 
 use super::{Driver, Module};
 use crate::completion::{Sender, completion};
 use crate::errno::Errno;
+use crate::thread::is_app_thread;
 
 impl<M: Driver> Module<M> {
     /// Takes a bdev of this module away, as [`Bdev::unregister`](super::Bdev::unregister) does, by
@@ -31,8 +31,7 @@ impl<M: Driver> Module<M> {
         &'static self,
         name: &str,
     ) -> Result<impl Future<Output = Option<c_int>> + use<M>, Errno> {
-        // SAFETY: callable from any thread.
-        if !unsafe { ffi::spdk_thread_is_app_thread(ptr::null_mut()) } {
+        if !is_app_thread() {
             return Err(Errno::EPERM);
         }
         // No bdev has a name with a NUL in it.

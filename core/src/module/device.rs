@@ -8,7 +8,7 @@ use core::ffi::{CStr, c_int, c_void};
 use core::fmt;
 use core::future::Future;
 use core::mem::{self, ManuallyDrop};
-use core::ptr::{self, NonNull};
+use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering};
 
 use barespdk_sys as ffi;
@@ -21,6 +21,7 @@ use crate::completion::{Sender, completion};
 use crate::errno::Errno;
 use crate::json::{ArrayWriter, JsonWriter, ObjectWriter};
 use crate::runtime::{self, RuntimeRef};
+use crate::thread::is_app_thread;
 
 /// What a bdev of ours does. One value stands for one bdev, and serves all threads.
 pub trait Device: Send + Sync + Sized + 'static {
@@ -134,8 +135,7 @@ impl<D: Device> Bdev<D> {
         options: &Options,
         device: D,
     ) -> Result<Self, (Errno, D)> {
-        // SAFETY: callable from any thread.
-        let on_app_thread = unsafe { ffi::spdk_thread_is_app_thread(ptr::null_mut()) };
+        let on_app_thread = is_app_thread();
         let name = match CString::new(name) {
             Ok(name) if on_app_thread && options.is_valid() => name,
             _ => return Err((Errno::EINVAL, device)),
@@ -209,8 +209,7 @@ impl<D: Device> Bdev<D> {
 
     /// Fails where the bdev is gone, or may go while we look: it goes on the app thread alone.
     fn check_registered(&self) -> Result<(), Errno> {
-        // SAFETY: callable from any thread.
-        if !unsafe { ffi::spdk_thread_is_app_thread(ptr::null_mut()) } {
+        if !is_app_thread() {
             return Err(Errno::EPERM);
         }
         if self.is_registered() {

@@ -18,7 +18,7 @@ use core::ffi::{CStr, c_int};
 use core::future::Future;
 use core::marker::PhantomData;
 use core::ptr::NonNull;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicU8, Ordering};
 
 use alloc::string::String;
 
@@ -32,6 +32,7 @@ pub use request::{GetBuffer, Request};
 use crate::bdev::Desc;
 use crate::errno::Errno;
 use crate::json::{ArrayWriter, JsonWriter};
+use crate::mutex::Mutex;
 use crate::runtime;
 use crate::thread::Thread;
 
@@ -89,14 +90,30 @@ pub trait Driver: Sized + 'static {
 /// }
 /// static MODULE: Module<NullDriver> = Module::new();
 /// ```
+#[repr(C)]
 pub struct Module<M: Driver> {
+    /// First, so that SPDK's pointer to it is one to the module.
     raw: UnsafeCell<ffi::spdk_bdev_module>,
-    added: AtomicBool,
+    life: AtomicU8,
     _driver: PhantomData<fn() -> M>,
 }
 
 // SAFETY: `raw` is SPDK's once it was added, and that is done once, as the flag ensures.
 unsafe impl<M: Driver> Sync for Module<M> {}
+
+/// Where a module stands.
+#[repr(u8)]
+enum Life {
+    New,
+    /// In SPDK's list.
+    Added,
+    /// Started by SPDK, which has seen to it that its requests have memory.
+    Started,
+    Ended,
+}
+
+/// Held while SPDK's list of modules, which has no lock, is changed.
+static LIST: Mutex<()> = Mutex::new(());
 
 impl<M: Driver> Module<M> {
     /// A module that SPDK does not know yet.
@@ -121,7 +138,7 @@ impl<M: Driver> Module<M> {
                 async_fini_start: false,
                 _tail: [0; 77],
             }),
-            added: AtomicBool::new(false),
+            life: AtomicU8::new(Life::New as u8),
             _driver: PhantomData,
         }
     }
@@ -130,18 +147,26 @@ impl<M: Driver> Module<M> {
     /// starts: at load time, by [`at_load!`](crate::at_load), or early in `main`.
     ///
     /// # Errors
-    /// `EEXIST` where it was added already, or another module has its name.
+    /// `EEXIST` where it was added already, or another module has its name; `EBUSY` where SPDK has
+    /// started.
     pub fn add(&'static self) -> Result<(), Errno> {
-        if self.added.swap(true, Ordering::Relaxed) {
+        // SAFETY: reads a pointer.
+        if !unsafe { ffi::spdk_thread_get_app_thread() }.is_null() {
+            return Err(Errno::EBUSY);
+        }
+        let _list = LIST.lock();
+        if self.life.load(Ordering::Relaxed) != Life::New as u8 {
             return Err(Errno::EEXIST);
         }
-        // SAFETY: before SPDK starts there is one thread; the module is a static.
+        // SAFETY: SPDK has not started, so only those who add modules look at the list, which the
+        // lock keeps apart; C's are added before `main`. The module is a static.
         unsafe {
             if !ffi::spdk_bdev_module_list_find(M::NAME.as_ptr()).is_null() {
                 return Err(Errno::EEXIST);
             }
-            ffi::spdk_bdev_module_list_add(self.raw.get());
+            ffi::spdk_bdev_module_list_add(core::ptr::from_ref(self).cast_mut().cast());
         }
+        self.life.store(Life::Added as u8, Ordering::Relaxed);
         Ok(())
     }
 
@@ -150,7 +175,8 @@ impl<M: Driver> Module<M> {
     /// # Errors
     /// Gives the device back, with `EEXIST` where there is a bdev of this name, `EINVAL` where the
     /// name is empty or has a NUL, where SPDK does not take the options, or on another thread;
-    /// `ENODEV` where the module was not [added](Module::add).
+    /// `ENODEV` where SPDK has not started the module: it was not [added](Module::add), or it is too
+    /// early, or too late.
     pub fn register(
         &'static self,
         name: &str,
@@ -158,7 +184,8 @@ impl<M: Driver> Module<M> {
         options: &Options,
         device: M::Device,
     ) -> Result<Bdev<M::Device>, (Errno, M::Device)> {
-        if !self.added.load(Ordering::Relaxed) {
+        // SPDK's I/O have memory for the requests of those modules alone that it has started.
+        if self.life.load(Ordering::Relaxed) != Life::Started as u8 {
             return Err((Errno::ENODEV, device));
         }
         Bdev::register(self.raw.get(), name, product_name, options, device)
@@ -185,13 +212,25 @@ impl<M: Driver> Default for Module<M> {
     }
 }
 
+/// Notes where the module stands whose callback SPDK calls.
+fn note<M: Driver>(life: Life) {
+    // SAFETY: the module of this driver is in the list, being called, under a name that is its alone.
+    let module = unsafe { ffi::spdk_bdev_module_list_find(M::NAME.as_ptr()) };
+    // SAFETY: `add` has put a `Module<M>` there, which is a static.
+    if let Some(module) = unsafe { module.cast::<Module<M>>().as_ref() } {
+        module.life.store(life as u8, Ordering::Relaxed);
+    }
+}
+
 unsafe extern "C" fn module_init<M: Driver>() -> c_int {
+    note::<M>(Life::Started);
     runtime::register();
     // Makes the app thread known, so that `Thread::app` finds it from other threads.
     let _known = Thread::current();
     match M::init() {
         Ok(()) => 0,
         Err(errno) => {
+            note::<M>(Life::Ended);
             runtime::unregister();
             errno.to_rc()
         }
@@ -203,6 +242,7 @@ unsafe extern "C" fn fini_start<M: Driver>() {
 }
 
 unsafe extern "C" fn module_fini<M: Driver>() {
+    note::<M>(Life::Ended);
     M::fini();
     runtime::unregister();
 }
