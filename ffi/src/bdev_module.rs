@@ -2,13 +2,13 @@
 //!
 //! Block devices as their modules see them.
 
-use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::ffi::{c_char, c_int, c_void};
 
 use crate::bdev::{spdk_bdev_desc, spdk_bdev_io_type, spdk_bdev_nvme_ctratt, spdk_memory_domain};
 use crate::dif::{spdk_dif_pi_format, spdk_dif_type};
 use crate::json::spdk_json_write_ctx;
 use crate::scsi_spec::{spdk_scsi_sense, spdk_scsi_status};
-use crate::thread::{spdk_io_channel, spdk_thread};
+use crate::thread::spdk_io_channel;
 use crate::uuid::spdk_uuid;
 
 mod request;
@@ -22,29 +22,6 @@ opaque! {
 opaque! {
     /// A channel as the bdev layer sees it; the bdev layer's.
     spdk_bdev_channel
-}
-
-/// Size in bytes of a claim's name with its NUL.
-pub const SPDK_BDEV_CLAIM_NAME_LEN: usize = 32;
-/// Number of iovecs that the bdev layer splits requests into.
-pub const SPDK_BDEV_IO_NUM_CHILD_IOV: usize = 32;
-/// Recommended `reset_io_drain_timeout` in seconds of a bdev that shares its base with others.
-pub const SPDK_BDEV_RESET_IO_DRAIN_RECOMMENDED_VALUE: u16 = 5;
-
-enumeration! {
-    /// Kind of a claim.
-    spdk_bdev_claim_type: c_uint {
-        /// None; not to be asked for.
-        SPDK_BDEV_CLAIM_NONE = 0,
-        /// The claim of `spdk_bdev_module_claim_bdev`.
-        SPDK_BDEV_CLAIM_EXCL_WRITE = 1,
-        /// This descriptor alone may write, anyone may read.
-        SPDK_BDEV_CLAIM_READ_MANY_WRITE_ONE = 2,
-        /// No one may write, anyone may read.
-        SPDK_BDEV_CLAIM_READ_MANY_WRITE_NONE = 3,
-        /// Those with the same key may write, anyone may read.
-        SPDK_BDEV_CLAIM_READ_MANY_WRITE_SHARED = 4,
-    }
 }
 
 enumeration! {
@@ -84,16 +61,6 @@ pub type spdk_bdev_io_get_buf_cb = Option<
     unsafe extern "C" fn(ch: *mut spdk_io_channel, bdev_io: *mut spdk_bdev_io, success: bool),
 >;
 
-/// Called for each request outstanding, on its thread; a value other than 0 ends the iteration.
-pub type spdk_bdev_io_fn =
-    Option<unsafe extern "C" fn(ctx: *mut c_void, bdev_io: *mut spdk_bdev_io) -> c_int>;
-
-/// The end of such an iteration, on the thread that started it.
-pub type spdk_bdev_for_each_io_cb = Option<unsafe extern "C" fn(ctx: *mut c_void, rc: c_int)>;
-
-/// The end of quiescing or of its end, on the thread that asked.
-pub type spdk_bdev_quiesce_cb = Option<unsafe extern "C" fn(ctx: *mut c_void, status: c_int)>;
-
 /// A module. Static memory of it: the bdev layer keeps the pointer. The callbacks up to
 /// `config_json` run on the application thread.
 #[repr(C)]
@@ -131,21 +98,6 @@ layout! {
         name: 40, get_ctx_size: 48, examine_config: 56, examine_disk: 64, async_init: 72,
         async_fini: 73, async_fini_start: 74, _tail: 75,
     }
-}
-
-/// Options of a claim; read during the call only.
-#[repr(C)]
-#[derive(Clone, Copy)]
-pub struct spdk_bdev_claim_opts {
-    /// Size of this structure as the caller knows it.
-    pub opts_size: usize,
-    /// Name for messages, with NUL, or empty.
-    pub name: [c_char; 32],
-    /// Key of a shared claim, not 0; 0 for the others.
-    pub shared_claim_key: u64,
-}
-layout! {
-    struct spdk_bdev_claim_opts: size 48, align 8 { opts_size: 0, name: 8, shared_claim_key: 40 }
 }
 
 /// The functions of a bdev. Static memory of its module. `ctx` is the bdev's `ctxt`.
@@ -219,10 +171,8 @@ layout! { struct spdk_bdev__numa: size 4, align 4 { _bits0: 0 } }
 bit_fields! {
     spdk_bdev__numa._bits0: u32 {
         /// Whether `id` is set.
-        #[set(set_id_valid)]
         id_valid: 0 + 1,
         /// The node, a signed number of 31 bits.
-        #[set(set_id)]
         id: 1 + 31,
     }
 }
@@ -375,19 +325,6 @@ bit_fields! {
 }
 
 unsafe extern "C" {
-    /// Fills claim options with the defaults.
-    pub fn spdk_bdev_claim_opts_init(opts: *mut spdk_bdev_claim_opts, size: usize);
-
-    /// Claims a bdev for a module through an open descriptor, until that is closed. `opts` may be
-    /// NULL. May make the descriptor writable. On the application thread. Returns 0, `-EPERM`
-    /// (claimed, or open for writing elsewhere), `-EINVAL`, `-EBUSY`, `-ENOMEM`.
-    pub fn spdk_bdev_module_claim_bdev_desc(
-        desc: *mut spdk_bdev_desc,
-        type_: spdk_bdev_claim_type,
-        opts: *mut spdk_bdev_claim_opts,
-        module: *mut spdk_bdev_module,
-    ) -> c_int;
-
     /// Claims a bdev for writing by one module and makes `desc` (NULL allowed) writable. Returns 0
     /// or `-EPERM`. To be released with `spdk_bdev_module_release_bdev`.
     pub fn spdk_bdev_module_claim_bdev(
@@ -426,41 +363,12 @@ unsafe extern "C" {
     /// Ends one examination; once for each call of `examine_config` and `examine_disk`.
     pub fn spdk_bdev_module_examine_done(module: *mut spdk_bdev_module);
 
-    /// Ends `module_init` of a module with `async_init`.
-    pub fn spdk_bdev_module_init_done(module: *mut spdk_bdev_module);
-
-    /// Ends `module_fini` of a module with `async_fini`.
-    pub fn spdk_bdev_module_fini_done();
-
-    /// Ends `fini_start` of a module with `async_fini_start`.
-    pub fn spdk_bdev_module_fini_start_done();
-
-    /// Gives a bdev another name, copied. Returns 0, `-EEXIST`, `-EINVAL`, `-ENOMEM`.
-    pub fn spdk_bdev_alias_add(bdev: *mut spdk_bdev, alias: *const c_char) -> c_int;
-
-    /// Takes a name away. Returns 0 or `-ENOENT`.
-    pub fn spdk_bdev_alias_del(bdev: *mut spdk_bdev, alias: *const c_char) -> c_int;
-
     /// Gives a read without buffers one of `len` bytes, then calls `cb`, maybe before it returns.
     /// Bounces buffers that are not aligned. On the thread of the request.
     pub fn spdk_bdev_io_get_buf(bdev_io: *mut spdk_bdev_io, cb: spdk_bdev_io_get_buf_cb, len: u64);
 
-    /// Makes `buf` the data buffer of a request. It stays the caller's.
-    pub fn spdk_bdev_io_set_buf(bdev_io: *mut spdk_bdev_io, buf: *mut c_void, len: usize);
-
-    /// Makes `md_buf` the metadata buffer of a request. It stays the caller's.
-    pub fn spdk_bdev_io_set_md_buf(bdev_io: *mut spdk_bdev_io, md_buf: *mut c_void, len: usize);
-
     /// Completes a request, once, on its thread. It is not the module's any more afterwards.
     pub fn spdk_bdev_io_complete(bdev_io: *mut spdk_bdev_io, status: spdk_bdev_io_status);
-
-    /// Stores an NVMe status; returns the status to complete with.
-    pub fn spdk_bdev_io_set_nvme_status(
-        bdev_io: *mut spdk_bdev_io,
-        cdw0: u32,
-        sct: c_int,
-        sc: c_int,
-    ) -> spdk_bdev_io_status;
 
     /// Completes a request with an NVMe status; generic 0 is success.
     pub fn spdk_bdev_io_complete_nvme_status(
@@ -469,15 +377,6 @@ unsafe extern "C" {
         sct: c_int,
         sc: c_int,
     );
-
-    /// Stores a SCSI status; returns the status to complete with.
-    pub fn spdk_bdev_io_set_scsi_status(
-        bdev_io: *mut spdk_bdev_io,
-        sc: spdk_scsi_status,
-        sk: spdk_scsi_sense,
-        asc: u8,
-        ascq: u8,
-    ) -> spdk_bdev_io_status;
 
     /// Completes a request with a SCSI status; GOOD is success.
     pub fn spdk_bdev_io_complete_scsi_status(
@@ -488,29 +387,8 @@ unsafe extern "C" {
         ascq: u8,
     );
 
-    /// Stores a negative errno value; returns the status to complete with.
-    pub fn spdk_bdev_io_set_aio_status(
-        bdev_io: *mut spdk_bdev_io,
-        aio_result: c_int,
-    ) -> spdk_bdev_io_status;
-
     /// Completes a request with a negative errno value; 0 is success.
     pub fn spdk_bdev_io_complete_aio_status(bdev_io: *mut spdk_bdev_io, aio_result: c_int);
-
-    /// Stores the status of `base_io`, with its codes; returns the status to complete with.
-    pub fn spdk_bdev_io_set_base_io_status(
-        bdev_io: *mut spdk_bdev_io,
-        base_io: *const spdk_bdev_io,
-    ) -> spdk_bdev_io_status;
-
-    /// Completes a request as `base_io` was, with its codes.
-    pub fn spdk_bdev_io_complete_base_io_status(
-        bdev_io: *mut spdk_bdev_io,
-        base_io: *const spdk_bdev_io,
-    );
-
-    /// The thread that submitted a request.
-    pub fn spdk_bdev_io_get_thread(bdev_io: *mut spdk_bdev_io) -> *mut spdk_thread;
 
     /// The module's channel of a request, without a reference of its own.
     pub fn spdk_bdev_io_get_io_channel(bdev_io: *mut spdk_bdev_io) -> *mut spdk_io_channel;
@@ -527,49 +405,4 @@ unsafe extern "C" {
 
     /// The module of a name, or NULL.
     pub fn spdk_bdev_module_list_find(name: *const c_char) -> *mut spdk_bdev_module;
-
-    /// Calls `fn_` for each request outstanding on the bdev, then `cb`. On an SPDK thread.
-    pub fn spdk_bdev_for_each_bdev_io(
-        bdev: *mut spdk_bdev,
-        ctx: *mut c_void,
-        fn_: spdk_bdev_io_fn,
-        cb: spdk_bdev_for_each_io_cb,
-    );
-
-    /// Holds back all new requests to a bdev of this module and calls `cb_fn` once the outstanding
-    /// ones are complete. On an SPDK thread. Returns 0 or a negative errno value.
-    pub fn spdk_bdev_quiesce(
-        bdev: *mut spdk_bdev,
-        module: *mut spdk_bdev_module,
-        cb_fn: spdk_bdev_quiesce_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Ends `spdk_bdev_quiesce`.
-    pub fn spdk_bdev_unquiesce(
-        bdev: *mut spdk_bdev,
-        module: *mut spdk_bdev_module,
-        cb_fn: spdk_bdev_quiesce_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// As `spdk_bdev_quiesce`, for the requests that touch `length` blocks from `offset` on.
-    pub fn spdk_bdev_quiesce_range(
-        bdev: *mut spdk_bdev,
-        module: *mut spdk_bdev_module,
-        offset: u64,
-        length: u64,
-        cb_fn: spdk_bdev_quiesce_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Ends `spdk_bdev_quiesce_range` of just this range.
-    pub fn spdk_bdev_unquiesce_range(
-        bdev: *mut spdk_bdev,
-        module: *mut spdk_bdev_module,
-        offset: u64,
-        length: u64,
-        cb_fn: spdk_bdev_quiesce_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
 }

@@ -1,6 +1,6 @@
 //! C: spdk/dif.h
 //!
-//! Protection information: its kinds and the flags of its checks.
+//! Protection information: its kinds.
 
 use core::ffi::c_uint;
 
@@ -19,18 +19,6 @@ enumeration! {
 }
 
 enumeration! {
-    /// A check of protection information.
-    spdk_dif_check_type: c_uint {
-        /// Reference tag.
-        SPDK_DIF_CHECK_TYPE_REFTAG = 1,
-        /// Application tag.
-        SPDK_DIF_CHECK_TYPE_APPTAG = 2,
-        /// Guard.
-        SPDK_DIF_CHECK_TYPE_GUARD = 3,
-    }
-}
-
-enumeration! {
     /// Format of protection information.
     spdk_dif_pi_format: c_uint {
         /// 8 bytes with a 16 bit guard.
@@ -41,12 +29,3 @@ enumeration! {
         SPDK_DIF_PI_FORMAT_64 = 2,
     }
 }
-
-/// Check the reference tag.
-pub const SPDK_DIF_FLAGS_REFTAG_CHECK: u32 = 1 << 26;
-/// Check the application tag.
-pub const SPDK_DIF_FLAGS_APPTAG_CHECK: u32 = 1 << 27;
-/// Check the guard.
-pub const SPDK_DIF_FLAGS_GUARD_CHECK: u32 = 1 << 28;
-/// Let the controller insert and strip the protection information.
-pub const SPDK_DIF_FLAGS_NVME_PRACT: u32 = 1 << 29;

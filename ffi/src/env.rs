@@ -3,11 +3,11 @@
 //! The environment: DMA memory, cores, ticks. Memory functions and ticks may be called from any
 //! thread once the environment is initialised (`spdk_app_start` or `spdk_env_init` did).
 
-use core::ffi::{c_char, c_int, c_uint, c_void};
+use core::ffi::{c_char, c_int, c_void};
 
 /// Any NUMA node.
 pub const SPDK_ENV_NUMA_ID_ANY: c_int = -1;
-/// Flag of `spdk_malloc`: memory that devices can reach.
+/// Flag of `spdk_zmalloc`: memory that devices can reach.
 pub const SPDK_MALLOC_DMA: u32 = 0x01;
 /// What `spdk_vtophys` returns for memory without a known physical address.
 pub const SPDK_VTOPHYS_ERROR: u64 = 0xFFFF_FFFF_FFFF_FFFF;
@@ -80,17 +80,8 @@ layout! {
 
 unsafe extern "C" {
     /// Allocates `size` bytes of pinned memory on a NUMA node ([`SPDK_ENV_NUMA_ID_ANY`]: any), with
-    /// `align` 0 or a power of two. `unused` must be NULL. NULL if there is none. To be freed with
-    /// `spdk_free`.
-    pub fn spdk_malloc(
-        size: usize,
-        align: usize,
-        unused: *mut u64,
-        numa_id: c_int,
-        flags: u32,
-    ) -> *mut c_void;
-
-    /// As `spdk_malloc`, zeroed.
+    /// `align` 0 or a power of two, zeroed. `unused` must be NULL. NULL if there is none. To be
+    /// freed with `spdk_free`.
     pub fn spdk_zmalloc(
         size: usize,
         align: usize,
@@ -99,45 +90,19 @@ unsafe extern "C" {
         flags: u32,
     ) -> *mut c_void;
 
-    /// Frees memory of `spdk_malloc` or `spdk_zmalloc`; NULL is ignored.
+    /// Frees memory of `spdk_zmalloc`; NULL is ignored.
     pub fn spdk_free(buf: *mut c_void);
 
-    /// Allocates DMA memory on any node: `spdk_malloc` with [`SPDK_MALLOC_DMA`] and sharing. To be
-    /// freed with `spdk_dma_free`.
+    /// Allocates DMA memory on any node, as `spdk_zmalloc` with [`SPDK_MALLOC_DMA`] but not zeroed.
+    /// To be freed with `spdk_dma_free`.
     pub fn spdk_dma_malloc(size: usize, align: usize, unused: *mut u64) -> *mut c_void;
 
-    /// As `spdk_dma_malloc`, on one NUMA node.
-    pub fn spdk_dma_malloc_socket(
-        size: usize,
-        align: usize,
-        unused: *mut u64,
-        numa_id: c_int,
-    ) -> *mut c_void;
-
-    /// As `spdk_dma_malloc`, zeroed.
-    pub fn spdk_dma_zmalloc(size: usize, align: usize, unused: *mut u64) -> *mut c_void;
-
-    /// As `spdk_dma_malloc_socket`, zeroed.
-    pub fn spdk_dma_zmalloc_socket(
-        size: usize,
-        align: usize,
-        unused: *mut u64,
-        numa_id: c_int,
-    ) -> *mut c_void;
-
-    /// Frees memory of the `spdk_dma_*` functions; NULL is ignored.
+    /// Frees memory of `spdk_dma_malloc`; NULL is ignored.
     pub fn spdk_dma_free(buf: *mut c_void);
 
     /// The physical (or I/O virtual) address of `buf`, or [`SPDK_VTOPHYS_ERROR`]. `size` (NULL
     /// allowed) holds the length in bytes wanted and gets how much of it is contiguous.
     pub fn spdk_vtophys(buf: *const c_void, size: *mut u64) -> u64;
-
-    /// Makes memory of the caller known for DMA. Address and length must be multiples of 2 MiB.
-    /// Returns 0 or a negative errno value. The memory must stay mapped until it is unregistered.
-    pub fn spdk_mem_register(vaddr: *mut c_void, len: usize) -> c_int;
-
-    /// Undoes one `spdk_mem_register` of just this region. Returns 0 or a negative errno value.
-    pub fn spdk_mem_unregister(vaddr: *mut c_void, len: usize) -> c_int;
 
     /// Fills `opts` with the defaults, as far as `opts_size` (set before) goes.
     pub fn spdk_env_opts_init(opts: *mut spdk_env_opts);
@@ -152,27 +117,15 @@ unsafe extern "C" {
     /// Number of cores of the environment.
     pub fn spdk_env_get_core_count() -> u32;
 
-    /// The core of this OS thread; `u32::MAX` for a thread that is not the environment's.
-    pub fn spdk_env_get_current_core() -> u32;
-
-    /// The main core.
-    pub fn spdk_env_get_main_core() -> u32;
-
     /// The first core, or `u32::MAX`.
     pub fn spdk_env_get_first_core() -> u32;
 
     /// The core after `prev_core`, or `u32::MAX` after the last.
     pub fn spdk_env_get_next_core(prev_core: u32) -> u32;
 
-    /// The NUMA node of a core, or [`SPDK_ENV_NUMA_ID_ANY`].
-    pub fn spdk_env_get_numa_id(core: u32) -> i32;
-
     /// The tick counter: monotonic, of constant rate. Any thread.
     pub fn spdk_get_ticks() -> u64;
 
     /// Ticks a second.
     pub fn spdk_get_ticks_hz() -> u64;
-
-    /// Busy-waits for `us` microseconds.
-    pub fn spdk_delay_us(us: c_uint);
 }

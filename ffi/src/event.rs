@@ -6,7 +6,6 @@ use core::ffi::{CStr, c_char, c_int, c_uint, c_void};
 
 use libc::{FILE, option};
 
-use crate::cpuset::spdk_cpuset;
 use crate::env::spdk_pci_addr;
 use crate::log::spdk_log_level;
 use crate::thread::spdk_msg_fn;
@@ -165,14 +164,8 @@ unsafe extern "C" {
     /// Releases what is left, after `spdk_app_start` returned, on the same OS thread.
     pub fn spdk_app_fini();
 
-    /// Asks the application to end, as a signal does. Any thread; also from a signal handler.
-    pub fn spdk_app_start_shutdown();
-
     /// Ends the application; `spdk_app_start` then returns `rc`. Any thread.
     pub fn spdk_app_stop(rc: c_int);
-
-    /// The cores of the application; static, to be read only.
-    pub fn spdk_app_get_core_mask() -> *const spdk_cpuset;
 
     /// Fills `opts` from a command line, whose strings it keeps. `getopt_str`, `app_long_opts` (ended
     /// by zeroes), `parse` (returns 0, or another value for a wrong argument) and `usage` describe
@@ -186,7 +179,4 @@ unsafe extern "C" {
         parse: Option<unsafe extern "C" fn(ch: c_int, arg: *mut c_char) -> c_int>,
         usage: Option<unsafe extern "C" fn()>,
     ) -> spdk_app_parse_args_rvals;
-
-    /// Prints the options of every application. After `spdk_app_parse_args` only.
-    pub fn spdk_app_usage();
 }

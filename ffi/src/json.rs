@@ -43,17 +43,6 @@ enumeration! {
     }
 }
 
-/// The text is not JSON.
-pub const SPDK_JSON_PARSE_INVALID: isize = -1;
-/// The text is the start of JSON.
-pub const SPDK_JSON_PARSE_INCOMPLETE: isize = -2;
-/// The text is nested too deep.
-pub const SPDK_JSON_PARSE_MAX_DEPTH_EXCEEDED: isize = -3;
-/// Replace escapes within the text that is parsed.
-pub const SPDK_JSON_PARSE_FLAG_DECODE_IN_PLACE: u32 = 0x1;
-/// Write with line breaks and indentation.
-pub const SPDK_JSON_WRITE_FLAG_FORMATTED: u32 = 0x1;
-
 /// A value: a view of the text that was parsed, which must outlive it. Arrays and objects are flat:
 /// their contents and their end follow in the array of values.
 #[repr(C)]
@@ -73,18 +62,6 @@ pub type spdk_json_write_cb =
     Option<unsafe extern "C" fn(cb_ctx: *mut c_void, data: *const c_void, size: usize) -> c_int>;
 
 unsafe extern "C" {
-    /// Parses `size` bytes at `json` into up to `num_values` values (`values` may be NULL to count
-    /// them). `*end` (NULL allowed) gets the end of the JSON. Returns the number of values, which
-    /// may exceed `num_values`, or a `SPDK_JSON_PARSE_*` error.
-    pub fn spdk_json_parse(
-        json: *mut c_void,
-        size: usize,
-        values: *mut spdk_json_val,
-        num_values: usize,
-        end: *mut *mut c_void,
-        flags: u32,
-    ) -> isize;
-
     /// Begins a writer that gives its text to `write_cb`, piece by piece. NULL without memory. The
     /// caller ends it with `spdk_json_write_end`.
     pub fn spdk_json_write_begin(
@@ -103,28 +80,10 @@ unsafe extern "C" {
     pub fn spdk_json_write_bool(w: *mut spdk_json_write_ctx, val: bool) -> c_int;
 
     /// Writes a number.
-    pub fn spdk_json_write_uint8(w: *mut spdk_json_write_ctx, val: u8) -> c_int;
-
-    /// Writes a number.
-    pub fn spdk_json_write_uint16(w: *mut spdk_json_write_ctx, val: u16) -> c_int;
-
-    /// Writes a number.
-    pub fn spdk_json_write_int32(w: *mut spdk_json_write_ctx, val: i32) -> c_int;
-
-    /// Writes a number.
-    pub fn spdk_json_write_uint32(w: *mut spdk_json_write_ctx, val: u32) -> c_int;
-
-    /// Writes a number.
     pub fn spdk_json_write_int64(w: *mut spdk_json_write_ctx, val: i64) -> c_int;
 
     /// Writes a number.
     pub fn spdk_json_write_uint64(w: *mut spdk_json_write_ctx, val: u64) -> c_int;
-
-    /// Writes a number with 20 decimals and an exponent. NaN and infinities would not be JSON.
-    pub fn spdk_json_write_double(w: *mut spdk_json_write_ctx, val: f64) -> c_int;
-
-    /// Writes a string with NUL at its end, escaped. Fails unless it is UTF-8.
-    pub fn spdk_json_write_string(w: *mut spdk_json_write_ctx, val: *const c_char) -> c_int;
 
     /// Writes a string of `len` bytes, escaped. Fails unless it is UTF-8.
     pub fn spdk_json_write_string_raw(
@@ -148,108 +107,10 @@ unsafe extern "C" {
     /// Ends an object.
     pub fn spdk_json_write_object_end(w: *mut spdk_json_write_ctx) -> c_int;
 
-    /// Writes a name with NUL at its end; a value must follow.
-    pub fn spdk_json_write_name(w: *mut spdk_json_write_ctx, name: *const c_char) -> c_int;
-
     /// Writes a name of `len` bytes; a value must follow.
     pub fn spdk_json_write_name_raw(
         w: *mut spdk_json_write_ctx,
         name: *const c_char,
         len: usize,
-    ) -> c_int;
-
-    /// Writes a value with all that is in it.
-    pub fn spdk_json_write_val(w: *mut spdk_json_write_ctx, val: *const spdk_json_val) -> c_int;
-
-    /// Writes `len` bytes of JSON, unchecked, as one value.
-    pub fn spdk_json_write_val_raw(
-        w: *mut spdk_json_write_ctx,
-        data: *const c_void,
-        len: usize,
-    ) -> c_int;
-
-    /// Writes a name and `null`.
-    pub fn spdk_json_write_named_null(w: *mut spdk_json_write_ctx, name: *const c_char) -> c_int;
-
-    /// Writes a name and a boolean.
-    pub fn spdk_json_write_named_bool(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: bool,
-    ) -> c_int;
-
-    /// Writes a name and a number.
-    pub fn spdk_json_write_named_uint8(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: u8,
-    ) -> c_int;
-
-    /// Writes a name and a number.
-    pub fn spdk_json_write_named_uint16(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: u16,
-    ) -> c_int;
-
-    /// Writes a name and a number.
-    pub fn spdk_json_write_named_int32(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: i32,
-    ) -> c_int;
-
-    /// Writes a name and a number.
-    pub fn spdk_json_write_named_uint32(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: u32,
-    ) -> c_int;
-
-    /// Writes a name and a number.
-    pub fn spdk_json_write_named_int64(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: i64,
-    ) -> c_int;
-
-    /// Writes a name and a number.
-    pub fn spdk_json_write_named_uint64(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: u64,
-    ) -> c_int;
-
-    /// Writes a name and a number, as `spdk_json_write_double` does.
-    pub fn spdk_json_write_named_double(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: f64,
-    ) -> c_int;
-
-    /// Writes a name and a string with NUL at its end.
-    pub fn spdk_json_write_named_string(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        val: *const c_char,
-    ) -> c_int;
-
-    /// Writes a name and a UUID as a string.
-    pub fn spdk_json_write_named_uuid(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-        uuid: *const spdk_uuid,
-    ) -> c_int;
-
-    /// Writes a name and begins an array.
-    pub fn spdk_json_write_named_array_begin(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
-    ) -> c_int;
-
-    /// Writes a name and begins an object.
-    pub fn spdk_json_write_named_object_begin(
-        w: *mut spdk_json_write_ctx,
-        name: *const c_char,
     ) -> c_int;
 }

@@ -51,15 +51,12 @@ pub mod log;
 pub mod nvme_spec;
 pub mod rpc;
 pub mod scsi_spec;
-pub mod string;
 pub mod thread;
 pub mod uuid;
-pub mod version;
 
 // C has one name space, and so has this crate for those who want it.
 #[doc(no_inline)]
 pub use self::{
     bdev::*, bdev_module::*, bdev_zone::*, cpuset::*, dif::*, env::*, event::*, json::*,
-    jsonrpc::*, log::*, nvme_spec::*, rpc::*, scsi_spec::*, string::*, thread::*, uuid::*,
-    version::*,
+    jsonrpc::*, log::*, nvme_spec::*, rpc::*, scsi_spec::*, thread::*, uuid::*,
 };

@@ -34,14 +34,8 @@ unsafe extern "C" {
         ...
     );
 
-    /// Sets the least severe level that goes to the system's log.
-    pub fn spdk_log_set_level(level: spdk_log_level);
-
     /// The least severe level that goes to the system's log.
     pub fn spdk_log_get_level() -> spdk_log_level;
-
-    /// Sets the least severe level that goes to standard error.
-    pub fn spdk_log_set_print_level(level: spdk_log_level);
 
     /// The least severe level that goes to standard error.
     pub fn spdk_log_get_print_level() -> spdk_log_level;

@@ -47,11 +47,6 @@ pub type spdk_msg_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// or a negative value, which counts as idle.
 pub type spdk_poller_fn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>;
 
-/// Tells a poller to enter or leave interrupt mode. Runs on the poller's thread.
-pub type spdk_poller_set_interrupt_mode_cb = Option<
-    unsafe extern "C" fn(poller: *mut spdk_poller, cb_arg: *mut c_void, interrupt_mode: bool),
->;
-
 /// Initialises the context of a new channel, on the thread that asked for it. `ctx_buf` is zeroed
 /// memory of the size given at registration, owned by the channel. Returns 0 or a negative errno
 /// value, which makes `spdk_get_io_channel` return NULL.
@@ -72,17 +67,6 @@ pub type spdk_channel_msg = Option<unsafe extern "C" fn(i: *mut spdk_io_channel_
 /// passed to `spdk_for_each_channel_continue`.
 pub type spdk_channel_for_each_cpl =
     Option<unsafe extern "C" fn(i: *mut spdk_io_channel_iter, status: c_int)>;
-
-/// How long the current thread has been busy and idle.
-#[repr(C)]
-#[derive(Clone, Copy, Debug, Default)]
-pub struct spdk_thread_stats {
-    /// Ticks spent in messages and pollers that found work.
-    pub busy_tsc: u64,
-    /// Ticks spent in pollers that found none.
-    pub idle_tsc: u64,
-}
-layout! { struct spdk_thread_stats: size 16, align 8 { busy_tsc: 0, idle_tsc: 8 } }
 
 unsafe extern "C" {
     /// The current SPDK thread, or NULL outside of one. Any OS thread.
@@ -108,10 +92,6 @@ unsafe extern "C" {
     /// channels are put (or five seconds have passed). `thread` must be the current one. Returns 0.
     pub fn spdk_thread_exit(thread: *mut spdk_thread) -> c_int;
 
-    /// Whether a thread has ended. Only for its current or owning OS thread: afterwards it may be
-    /// destroyed at any time.
-    pub fn spdk_thread_is_exited(thread: *mut spdk_thread) -> bool;
-
     /// Whether a thread runs, that is neither exits nor has ended.
     pub fn spdk_thread_is_running(thread: *mut spdk_thread) -> bool;
 
@@ -128,12 +108,6 @@ unsafe extern "C" {
     /// Number of threads alive. Any OS thread.
     pub fn spdk_thread_get_count() -> u32;
 
-    /// The cores that a thread may run on; part of the thread, to be read only.
-    pub fn spdk_thread_get_cpumask(thread: *mut spdk_thread) -> *mut spdk_cpuset;
-
-    /// Statistics of the current thread. Returns 0, or `-EINVAL` outside of a thread or for NULL.
-    pub fn spdk_thread_get_stats(stats: *mut spdk_thread_stats) -> c_int;
-
     /// Runs `fn_(ctx)` on `thread` later, in the order sent. Any OS thread, as long as `thread` is not
     /// destroyed. Returns 0. SPDK aborts the process if `thread` has ended (a thread that is still
     /// exiting takes messages) or if its message pool is exhausted.
@@ -142,10 +116,6 @@ unsafe extern "C" {
         fn_: spdk_msg_fn,
         ctx: *mut c_void,
     ) -> c_int;
-
-    /// Runs `fn_(ctx)` on each thread in turn, then `cpl(ctx)` on the current thread, which must be
-    /// an SPDK thread.
-    pub fn spdk_for_each_thread(fn_: spdk_msg_fn, ctx: *mut c_void, cpl: spdk_msg_fn);
 
     /// Registers a poller on the current thread: called every `period_microseconds`, or in every
     /// round for 0. `name` (NULL allowed) is copied. Returns NULL outside of a thread, on a thread
@@ -166,14 +136,6 @@ unsafe extern "C" {
 
     /// Calls a paused poller again. On the poller's thread.
     pub fn spdk_poller_resume(poller: *mut spdk_poller);
-
-    /// Says that a poller works in interrupt mode; `cb_fn` (NULL: nothing to be done) is told of
-    /// every change of the mode. On the poller's thread, right after its registration.
-    pub fn spdk_poller_register_interrupt(
-        poller: *mut spdk_poller,
-        cb_fn: spdk_poller_set_interrupt_mode_cb,
-        cb_arg: *mut c_void,
-    );
 
     /// Makes the address `io_device` a device with channels whose contexts have `ctx_size` bytes.
     /// `name` (NULL allowed) is copied. On an SPDK thread. SPDK logs and ignores a second
@@ -207,12 +169,6 @@ unsafe extern "C" {
     /// The channel of a context.
     pub fn spdk_io_channel_from_ctx(ctx: *mut c_void) -> *mut spdk_io_channel;
 
-    /// The thread of a channel.
-    pub fn spdk_io_channel_get_thread(ch: *mut spdk_io_channel) -> *mut spdk_thread;
-
-    /// The device of a channel.
-    pub fn spdk_io_channel_get_io_device(ch: *mut spdk_io_channel) -> *mut c_void;
-
     /// Calls `fn_` for each channel of a device, one after the other, each on its own thread and
     /// each going on at `spdk_for_each_channel_continue`; then `cpl` on the current thread, which
     /// must be an SPDK thread.
@@ -222,9 +178,6 @@ unsafe extern "C" {
         ctx: *mut c_void,
         cpl: spdk_channel_for_each_cpl,
     );
-
-    /// The device of an iteration.
-    pub fn spdk_io_channel_iter_get_io_device(i: *mut spdk_io_channel_iter) -> *mut c_void;
 
     /// The channel at hand of an iteration; it has no reference of its own. Not in `cpl`.
     pub fn spdk_io_channel_iter_get_channel(i: *mut spdk_io_channel_iter) -> *mut spdk_io_channel;

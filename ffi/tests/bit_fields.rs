@@ -1,28 +1,39 @@
 //! Tests of the accessors of bit-fields and of the inline functions.
 #![allow(missing_docs)]
 
-use barespdk_sys::bdev_module::{spdk_bdev__numa, spdk_bdev_io, spdk_bdev_io_from_ctx};
+use barespdk_sys::bdev_module::{spdk_bdev, spdk_bdev__numa};
 use barespdk_sys::nvme_spec::spdk_nvme_cmd;
 use barespdk_sys::thread::{SPDK_IO_CHANNEL_STRUCT_SIZE, spdk_io_channel_get_ctx};
 
 #[test]
 fn setters_leave_other_bits_alone() {
-    let mut numa = spdk_bdev__numa { _bits0: 0 };
-    numa.set_id(u32::MAX);
-    assert_eq!((numa.id(), numa.id_valid()), (0x7fff_ffff, 0));
-    numa.set_id_valid(1);
-    numa.set_id(5);
-    assert_eq!((numa.id(), numa.id_valid(), numa._bits0), (5, 1, 0b1011));
-    numa.set_id_valid(2);
-    assert_eq!((numa.id(), numa.id_valid()), (5, 0));
+    // SAFETY: a bdev is integers, pointers and optional functions, for which zero bytes are valid.
+    let mut bdev: spdk_bdev = unsafe { core::mem::zeroed() };
+    bdev.set_md_interleave(u32::MAX);
+    assert_eq!((bdev.md_interleave(), bdev._bits0), (1, 0b0100));
+    bdev._bits0 = u32::MAX;
+    bdev.set_split_on_optimal_io_boundary(0);
+    assert_eq!(bdev.split_on_optimal_io_boundary(), 0);
+    assert_eq!(bdev._bits0, !0b0010);
+    bdev.set_split_on_optimal_io_boundary(2);
+    assert_eq!(bdev._bits0, !0b0010);
+}
+
+#[test]
+fn fields_of_more_than_one_bit() {
+    let numa = |bits| spdk_bdev__numa { _bits0: bits };
+    assert_eq!((numa(0b1011).id(), numa(0b1011).id_valid()), (5, 1));
+    assert_eq!(
+        (numa(u32::MAX - 1).id(), numa(u32::MAX - 1).id_valid()),
+        (0x7fff_ffff, 0)
+    );
 }
 
 #[test]
 fn fields_of_a_command() {
     // SAFETY: a command is integers alone, for which zero bytes are valid.
     let mut cmd: spdk_nvme_cmd = unsafe { core::mem::zeroed() };
-    cmd._bits0 = 0x4200;
-    cmd.set_opc(0x1ff);
+    cmd._bits0 = 0x42ff;
     assert_eq!(
         (cmd.opc(), cmd.fuse(), cmd.rsvd1(), cmd.psdt()),
         (0xff, 0b10, 0, 0b01)
@@ -30,14 +41,8 @@ fn fields_of_a_command() {
 }
 
 #[test]
-fn contexts_and_what_they_belong_to() {
+fn the_context_of_a_channel_is_behind_it() {
     let mut memory = [0_u64; 512];
-    let io = memory.as_mut_ptr().cast::<spdk_bdev_io>();
-    // SAFETY: the memory is aligned for a request and larger than one.
-    let ctx = unsafe { (&raw mut (*io).driver_ctx).cast() };
-    // SAFETY: `ctx` is the `driver_ctx` of `io` and derived from it.
-    assert_eq!(unsafe { spdk_bdev_io_from_ctx(ctx) }, io);
-
     let channel = memory.as_mut_ptr().cast();
     // SAFETY: the memory is larger than a channel; SPDK is not involved.
     let ctx = unsafe { spdk_io_channel_get_ctx(channel) };

@@ -21,7 +21,6 @@ use super::{
     spdk_bdev, spdk_bdev_desc, spdk_bdev_ext_io_opts, spdk_bdev_io, spdk_bdev_io_completion_cb,
     spdk_bdev_io_wait_entry,
 };
-use crate::nvme_spec::spdk_nvme_cmd;
 use crate::thread::spdk_io_channel;
 
 unsafe extern "C" {
@@ -43,36 +42,12 @@ unsafe extern "C" {
         cb_arg: *mut c_void,
     ) -> c_int;
 
-    /// Reads into one buffer. A NULL `buf` lets the bdev layer provide one.
-    pub fn spdk_bdev_read_blocks(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        buf: *mut c_void,
-        offset_blocks: u64,
-        num_blocks: u64,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
     /// Reads into an iovec array.
     pub fn spdk_bdev_readv_blocks(
         desc: *mut spdk_bdev_desc,
         ch: *mut spdk_io_channel,
         iov: *mut iovec,
         iovcnt: c_int,
-        offset_blocks: u64,
-        num_blocks: u64,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Reads into an iovec array, metadata into `md`.
-    pub fn spdk_bdev_readv_blocks_with_md(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        iov: *mut iovec,
-        iovcnt: c_int,
-        md: *mut c_void,
         offset_blocks: u64,
         num_blocks: u64,
         cb: spdk_bdev_io_completion_cb,
@@ -92,36 +67,12 @@ unsafe extern "C" {
         opts: *mut spdk_bdev_ext_io_opts,
     ) -> c_int;
 
-    /// Writes one buffer.
-    pub fn spdk_bdev_write_blocks(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        buf: *mut c_void,
-        offset_blocks: u64,
-        num_blocks: u64,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
     /// Writes an iovec array.
     pub fn spdk_bdev_writev_blocks(
         desc: *mut spdk_bdev_desc,
         ch: *mut spdk_io_channel,
         iov: *mut iovec,
         iovcnt: c_int,
-        offset_blocks: u64,
-        num_blocks: u64,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Writes an iovec array, metadata from `md`.
-    pub fn spdk_bdev_writev_blocks_with_md(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        iov: *mut iovec,
-        iovcnt: c_int,
-        md: *mut c_void,
         offset_blocks: u64,
         num_blocks: u64,
         cb: spdk_bdev_io_completion_cb,
@@ -139,29 +90,6 @@ unsafe extern "C" {
         cb: spdk_bdev_io_completion_cb,
         cb_arg: *mut c_void,
         opts: *mut spdk_bdev_ext_io_opts,
-    ) -> c_int;
-
-    /// Compares blocks with one buffer.
-    pub fn spdk_bdev_compare_blocks(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        buf: *mut c_void,
-        offset_blocks: u64,
-        num_blocks: u64,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Compares blocks with an iovec array.
-    pub fn spdk_bdev_comparev_blocks(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        iov: *mut iovec,
-        iovcnt: c_int,
-        offset_blocks: u64,
-        num_blocks: u64,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
     ) -> c_int;
 
     /// Compares blocks with an iovec array, and their metadata with `md`.
@@ -187,29 +115,6 @@ unsafe extern "C" {
         write_iovcnt: c_int,
         offset_blocks: u64,
         num_blocks: u64,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Borrows buffers of the device, filled with its data if `populate`. `iov` is the caller's
-    /// array or NULL. The `bdev_io` of a successful `cb` is to be passed to `spdk_bdev_zcopy_end`
-    /// instead of being freed.
-    pub fn spdk_bdev_zcopy_start(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        iov: *mut iovec,
-        iovcnt: c_int,
-        offset_blocks: u64,
-        num_blocks: u64,
-        populate: bool,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Gives borrowed buffers back, written to the device if `commit`. On the same thread.
-    pub fn spdk_bdev_zcopy_end(
-        bdev_io: *mut spdk_bdev_io,
-        commit: bool,
         cb: spdk_bdev_io_completion_cb,
         cb_arg: *mut c_void,
     ) -> c_int;
@@ -261,55 +166,6 @@ unsafe extern "C" {
         cb_arg: *mut c_void,
     ) -> c_int;
 
-    /// Sends an NVMe admin command with a buffer of `nbytes`.
-    pub fn spdk_bdev_nvme_admin_passthru(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        cmd: *const spdk_nvme_cmd,
-        buf: *mut c_void,
-        nbytes: usize,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Sends an NVMe I/O command with a buffer of `nbytes`.
-    pub fn spdk_bdev_nvme_io_passthru(
-        bdev_desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        cmd: *const spdk_nvme_cmd,
-        buf: *mut c_void,
-        nbytes: usize,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Sends an NVMe I/O command with a buffer of `nbytes` and metadata of `md_len` bytes.
-    pub fn spdk_bdev_nvme_io_passthru_md(
-        bdev_desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        cmd: *const spdk_nvme_cmd,
-        buf: *mut c_void,
-        nbytes: usize,
-        md_buf: *mut c_void,
-        md_len: usize,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
-    /// Sends an NVMe I/O command with an iovec array of `nbytes` and metadata of `md_len` bytes.
-    pub fn spdk_bdev_nvme_iov_passthru_md(
-        desc: *mut spdk_bdev_desc,
-        ch: *mut spdk_io_channel,
-        cmd: *const spdk_nvme_cmd,
-        iov: *mut iovec,
-        iovcnt: c_int,
-        nbytes: usize,
-        md_buf: *mut c_void,
-        md_len: usize,
-        cb: spdk_bdev_io_completion_cb,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-
     /// Copies blocks within the bdev.
     pub fn spdk_bdev_copy_blocks(
         desc: *mut spdk_bdev_desc,
@@ -331,36 +187,6 @@ unsafe extern "C" {
         ch: *mut spdk_io_channel,
         entry: *mut spdk_bdev_io_wait_entry,
     ) -> c_int;
-
-    /// Status of a completed request in NVMe terms, whatever terms it was given in.
-    pub fn spdk_bdev_io_get_nvme_status(
-        bdev_io: *const spdk_bdev_io,
-        cdw0: *mut u32,
-        sct: *mut c_int,
-        sc: *mut c_int,
-    );
-
-    /// Status of a completed request in SCSI terms, whatever terms it was given in.
-    pub fn spdk_bdev_io_get_scsi_status(
-        bdev_io: *const spdk_bdev_io,
-        sc: *mut c_int,
-        sk: *mut c_int,
-        asc: *mut c_int,
-        ascq: *mut c_int,
-    );
-
-    /// Status of a completed request as a negative errno value, or 0.
-    pub fn spdk_bdev_io_get_aio_status(bdev_io: *const spdk_bdev_io, aio_result: *mut c_int);
-
-    /// The iovec array of a request, owned by it or by who submitted it.
-    pub fn spdk_bdev_io_get_iovec(
-        bdev_io: *mut spdk_bdev_io,
-        iovp: *mut *mut iovec,
-        iovcntp: *mut c_int,
-    );
-
-    /// The separate metadata of a request, or NULL.
-    pub fn spdk_bdev_io_get_md_buf(bdev_io: *mut spdk_bdev_io) -> *mut c_void;
 
     /// What a seek found, in blocks; `u64::MAX` for nothing.
     pub fn spdk_bdev_io_get_seek_offset(bdev_io: *const spdk_bdev_io) -> u64;

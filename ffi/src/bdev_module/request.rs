@@ -362,19 +362,3 @@ layout! {
         reserved2: 544, u: 576, reserved3: 792, internal: 832, reserved4: 1152, driver_ctx: 1216,
     }
 }
-
-/// The request of a `driver_ctx`.
-///
-/// Stands for the C: `SPDK_CONTAINEROF(ctx, struct spdk_bdev_io, driver_ctx)`.
-///
-/// # Safety
-///
-/// `ctx` is the `driver_ctx` of a request, derived from a pointer to the whole request.
-#[inline]
-pub unsafe fn spdk_bdev_io_from_ctx(ctx: *mut c_void) -> *mut spdk_bdev_io {
-    // SAFETY: by contract the request starts that many bytes before `ctx`, in the same allocation.
-    unsafe {
-        ctx.byte_sub(core::mem::offset_of!(spdk_bdev_io, driver_ctx))
-            .cast()
-    }
-}
