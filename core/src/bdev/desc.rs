@@ -4,7 +4,7 @@ use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::sync::Arc;
 use core::cell::{Cell, RefCell};
-use core::ffi::{CStr, c_int, c_void};
+use core::ffi::{CStr, c_void};
 use core::fmt;
 use core::ptr;
 
@@ -12,7 +12,10 @@ use barespdk_sys as ffi;
 
 use super::io_type::IoType;
 use crate::errno::Errno;
+use crate::message::Job;
 use crate::runtime::RuntimeRef;
+use crate::thread::Origin;
+use crate::thread::record::Record;
 use crate::uuid::Uuid;
 
 /// What happened to an open bdev: `enum spdk_bdev_event_type`.
@@ -51,7 +54,8 @@ pub enum Access {
 /// An open bdev: a counted handle of a `spdk_bdev_desc`, for any thread.
 ///
 /// The bdev is closed when the last handle, and the last [`Channel`](super::Channel), is gone: on
-/// the thread that opened it, by a message, hence a moment later. That thread cannot exit before.
+/// the thread that opened it, by a message, hence a moment later. That thread cannot exit before; where
+/// SPDK ends it by force, five seconds after it was told to exit, the bdev stays open.
 #[derive(Clone)]
 pub struct Desc {
     inner: Arc<DescInner>,
@@ -60,7 +64,8 @@ pub struct Desc {
 struct DescInner {
     raw: *mut ffi::spdk_bdev_desc,
     bdev: *mut ffi::spdk_bdev,
-    thread: *mut ffi::spdk_thread,
+    /// The thread that opened it.
+    record: Arc<Record>,
     block_size: u32,
     home: *mut Home,
 }
@@ -77,6 +82,7 @@ struct Home {
     raw: Cell<*mut ffi::spdk_bdev_desc>,
     claimed: Cell<bool>,
     handler: RefCell<Box<dyn FnMut(Event)>>,
+    record: Arc<Record>,
     _runtime: RuntimeRef,
 }
 
@@ -86,17 +92,19 @@ impl Desc {
     ///
     /// # Errors
     /// `ENODEV` where there is no bdev of this name, `EPERM` where it is claimed, or outside of
-    /// SPDK's threads; `EINVAL` for a name with a NUL; `ENOMEM`.
+    /// SPDK's threads; `ESHUTDOWN` on a thread that exits; `EINVAL` for a name with a NUL; `ENOMEM`.
     pub fn open(
         name: &str,
         access: Access,
         handler: impl FnMut(Event) + 'static,
     ) -> Result<Self, Errno> {
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
+        let record = Record::current()?;
         let home = Box::into_raw(Box::new(Home {
             raw: Cell::new(ptr::null_mut()),
             claimed: Cell::new(false),
             handler: RefCell::new(Box::new(handler)),
+            record: Arc::clone(&record),
             _runtime: RuntimeRef::current()?,
         }));
         let mut raw = ptr::null_mut();
@@ -119,11 +127,13 @@ impl Desc {
         // SAFETY: open since just now.
         unsafe {
             (*home).raw.set(raw);
+            // As a channel of ours would: the thread takes messages until `close`.
+            record.channel_opened();
             let bdev = ffi::spdk_bdev_desc_get_bdev(raw);
             let inner = DescInner {
                 raw,
                 bdev,
-                thread: ffi::spdk_get_thread(),
+                record,
                 block_size: ffi::spdk_bdev_desc_get_block_size(raw),
                 home,
             };
@@ -147,8 +157,7 @@ impl Desc {
     /// # Errors
     /// `EPERM` where it is claimed already, or on another thread than that which opened it.
     pub(crate) fn claim(&self, module: *mut ffi::spdk_bdev_module) -> Result<(), Errno> {
-        // SAFETY: callable from any thread.
-        if unsafe { ffi::spdk_get_thread() } != self.inner.thread {
+        if !self.inner.record.is_current() {
             return Err(Errno::EPERM);
         }
         // SAFETY: the descriptor is open; the module is a static.
@@ -283,28 +292,32 @@ unsafe extern "C" fn on_event(
 
 impl Drop for DescInner {
     fn drop(&mut self) {
-        // SAFETY: the thread exists: `home` holds its runtime. The handle is gone, so nobody else
-        // sends this.
-        let sent = unsafe {
-            ffi::spdk_thread_send_msg(self.thread, Some(close), self.home.cast::<c_void>())
-        };
-        if sent != 0 {
+        if let Err(error) = self.record.send(Origin::Runtime, Close(self.home)) {
             // Open for ever is bad; closed on the wrong thread, or under its own event, is worse.
-            crate::log_error!("bdev descriptor leaked: {}", Errno::new(sent as c_int));
+            crate::log_error!("bdev descriptor leaked: {}", error.errno);
         }
     }
 }
 
-unsafe extern "C" fn close(home: *mut c_void) {
-    // SAFETY: `DescInner::drop` sends this once, with the box that `open` made, to the thread that
-    // opened the descriptor. Channels and I/O are gone, as each keeps a `Desc`.
-    unsafe {
-        let home = Box::from_raw(home.cast::<Home>());
-        let raw = home.raw.get();
-        if home.claimed.get() {
-            ffi::spdk_bdev_module_release_bdev(ffi::spdk_bdev_desc_get_bdev(raw));
+/// Closes a descriptor, with the box that `open` made. Does nothing where it is dropped.
+struct Close(*mut Home);
+
+// SAFETY: it is run on the thread that opened the descriptor, and has no use elsewhere.
+unsafe impl Send for Close {}
+
+impl Job for Close {
+    fn run(self) {
+        // SAFETY: `DescInner::drop` sends this once, to the thread that opened the descriptor.
+        // Channels and I/O are gone, as each keeps a `Desc`.
+        unsafe {
+            let home = Box::from_raw(self.0);
+            let raw = home.raw.get();
+            if home.claimed.get() {
+                ffi::spdk_bdev_module_release_bdev(ffi::spdk_bdev_desc_get_bdev(raw));
+            }
+            ffi::spdk_bdev_close(raw);
+            home.record.channel_closed();
         }
-        ffi::spdk_bdev_close(raw);
     }
 }
 

@@ -20,8 +20,10 @@ use crate::bdev::{IoType, Status};
 use crate::completion::{Sender, completion};
 use crate::errno::Errno;
 use crate::json::{ArrayWriter, JsonWriter, ObjectWriter};
+use crate::message::Job;
 use crate::runtime::{self, RuntimeRef};
-use crate::thread::is_app_thread;
+use crate::thread::record::Record;
+use crate::thread::{Origin, is_app_thread};
 
 /// What a bdev of ours does. One value stands for one bdev, and serves all threads.
 pub trait Device: Send + Sync + Sized + 'static {
@@ -501,15 +503,15 @@ async fn end_device<D: Device>(node: Arc<Node<D>>) {
     }
     done.await;
     // The bdevs that `destruct` let go of are closed by messages to this thread. SPDK looks next at
-    // whether they are free: it is told after these.
-    let node = Box::into_raw(Box::new(node));
-    // SAFETY: an SPDK thread; the box is taken back once, by `tell_spdk`.
-    let sent = unsafe {
-        ffi::spdk_thread_send_msg(ffi::spdk_get_thread(), Some(tell_spdk::<D>), node.cast())
-    };
-    if sent != 0 {
-        // SAFETY: not sent, so it is ours.
-        unsafe { tell_spdk::<D>(node.cast()) };
+    // whether they are free: it is told after these, in the same queue.
+    let tell = TellSpdk(node);
+    match Record::current() {
+        Ok(record) => {
+            if let Err(refused) = record.send(Origin::Runtime, tell) {
+                refused.closure.run();
+            }
+        }
+        Err(_) => tell.run(),
     }
 }
 
@@ -521,11 +523,13 @@ unsafe extern "C" fn device_unregistered<D: Device>(device: *mut c_void) {
     }
 }
 
-unsafe extern "C" fn tell_spdk<D: Device>(node: *mut c_void) {
-    // SAFETY: made by `end_device`, taken back once. The last of the bdev that SPDK touches is its
-    // callback, before this returns, and only then may the node go.
-    unsafe {
-        let node = Box::from_raw(node.cast::<Arc<Node<D>>>());
-        ffi::spdk_bdev_destruct_done(node.bdev.get(), 0);
+/// Tells SPDK that a bdev is gone.
+struct TellSpdk<D: Device>(Arc<Node<D>>);
+
+impl<D: Device> Job for TellSpdk<D> {
+    fn run(self) {
+        // SAFETY: sent once, by `end_device`, when SPDK has called `destruct`. The last of the bdev
+        // that SPDK touches is its callback, before this returns, and only then may the node go.
+        unsafe { ffi::spdk_bdev_destruct_done(self.0.bdev.get(), 0) };
     }
 }
