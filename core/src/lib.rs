@@ -1,8 +1,9 @@
 //! A safe runtime for SPDK v26.01: bdev modules, JSON-RPC methods and whole applications in Rust.
 //!
-//! SPDK drives storage from user space, by polling and without locks: a *reactor* for each core, on it
-//! *SPDK threads*, and everything between callbacks of C. Here a callback is a future, its memory is
-//! what SPDK has set aside for it, and the rules that SPDK states in comments are types.
+//! SPDK drives storage from user space, by polling and without locks: a *reactor* on each core runs
+//! *SPDK threads*, and their work is cut into callbacks of C. Here what waits for a callback is a
+//! future, its memory is what SPDK sets aside with each request, and rules that SPDK states in comments
+//! are types.
 //!
 //! ```text
 //!   your crate: a Driver and its Devices, RPC methods, perhaps an App
@@ -141,6 +142,7 @@ pub mod runtime;
 pub mod thread;
 pub mod uuid;
 
+#[doc(inline)]
 pub use barespdk_alloc_dma as dma;
 pub use executor::pool::PoolFull;
 pub use executor::{TaskPool, TimersFull};
