@@ -5,10 +5,12 @@ mod get;
 pub(crate) mod info;
 mod remove;
 
+#[cfg(not(test))]
 use barespdk::rpc::{Method, States};
-use barespdk::rpc_methods;
 
-rpc_methods!(
+// Unit tests run without an SPDK, whose functions this would need.
+#[cfg(not(test))]
+barespdk::rpc_methods!(
     Method::sync(c"raid1_create", States::RUNTIME, create::create),
     Method::asynchronous(c"raid1_delete", States::RUNTIME, remove::delete),
     Method::sync(c"raid1_get_bdevs", States::RUNTIME, get::get_bdevs),
