@@ -68,6 +68,10 @@ CREATE = [
      ["superblock", "true"]),
     ("superblock a string", {"name": "M", "base_bdevs": ["L0", "L1"], "superblock": "yes"},
      INVALID_PARAMS, ["superblock", "yes"]),
+    ("another raid level", {"name": "M", "base_bdevs": ["L0", "L1"], "raid_level": "raid0"},
+     INVALID_PARAMS, ["raid_level", "raid0"]),
+    ("strips", {"name": "M", "base_bdevs": ["L0", "L1"], "strip_size_kb": 64}, INVALID_PARAMS,
+     ["strip_size_kb", "64"]),
     ("an unknown parameter", {"name": "M", "base_bdevs": ["L0", "L1"], "legs": 2},
      INVALID_PARAMS, ["legs"]),
 ]

@@ -1,4 +1,4 @@
-//! `raid1_create {name, base_bdevs, uuid?, superblock?}`.
+//! `raid1_create {name, base_bdevs, uuid?, superblock?, raid_level?, strip_size_kb?}`.
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
@@ -26,7 +26,17 @@ pub(super) fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     let bases = params.required::<Vec<BaseName<'_>>>("base_bdevs")?;
     let uuid = params.optional::<Uuid>("uuid")?;
     let superblock = params.optional::<bool>("superblock")?.unwrap_or(false);
+    // What callers of `bdev_raid_create` say of a mirror is taken, and no more than that.
+    params.optional_one_of("raid_level", &[("raid1", ()), ("1", ())])?;
+    let strip_size_kb = params.optional::<u32>("strip_size_kb")?.unwrap_or(0);
     params.finish()?;
+
+    if strip_size_kb != 0 {
+        return Err(RpcError::invalid_param(
+            "strip_size_kb",
+            format_args!("a mirror has no strips, expected 0, found {strip_size_kb}"),
+        ));
+    }
 
     if superblock {
         return Err(RpcError::failed(
