@@ -155,6 +155,13 @@ def test_all_of_the_table(world):
     assert world.stop() == 0
 
 
+def test_what_callers_of_bdev_raid_create_send(world):
+    """A tool written for SPDK's own module needs only the new name of the method."""
+    params = {"name": "M", "raid_level": "raid1", "strip_size_kb": 0, "base_bdevs": ["L0", "L1"],
+              "superblock": False}
+    assert world.call("raid1_create", **params) is True
+
+
 def test_the_same_creation_twice(world):
     params = {"name": "M", "base_bdevs": ["L0", "L1"]}
     assert world.call("raid1_create", **params) is True
