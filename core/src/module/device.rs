@@ -13,9 +13,9 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use barespdk_sys as ffi;
 
-use super::fan_out::{Pass, Passed};
 use super::options::Options;
-use super::request::{self, Request, RequestTask};
+use super::pass::{Pass, Passed};
+use super::request::{self, Request, RequestTask, TASK_ALIGN};
 use crate::bdev::{IoType, Status};
 use crate::completion::{Sender, completion};
 use crate::errno::Errno;
@@ -354,6 +354,10 @@ unsafe extern "C" fn submit_request<D: Device>(
     // SAFETY: SPDK submits an I/O of a bdev of type `D` on a channel of its own. Neither goes before
     // the I/O is completed.
     unsafe {
+        if !io.addr().is_multiple_of(TASK_ALIGN) {
+            // What stands in `driver_ctx` relies on the alignment that SPDK's header asserts.
+            return ffi::spdk_bdev_io_complete(io, ffi::SPDK_BDEV_IO_STATUS_FAILED);
+        }
         let io = NonNull::new_unchecked(io);
         if D::PASSES {
             let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();

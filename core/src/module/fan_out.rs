@@ -1,147 +1,16 @@
-//! A request passed on to lower bdevs: the same blocks and data, to one of them or to several at
-//! once, awaited as one.
-//!
-//! What C points to lies with the request's task, in `driver_ctx`, and stays there until the last of
-//! the I/O has ended, whatever becomes of the future: the request is held as long as any is in
-//! flight. So passing on takes no memory, and costs a few instructions for each lower bdev.
-//!
-//! C gets one word for each I/O: the address of the task, and in its low bits the lane, which says
-//! which of the I/O it is.
+//! A request passed on to lower bdevs by the future that serves it.
 
-use alloc::rc::Rc;
-use core::cell::{Cell, UnsafeCell};
-use core::ffi::{c_int, c_void};
 use core::future::Future;
-use core::marker::PhantomData;
 use core::pin::Pin;
 use core::ptr::NonNull;
-use core::task::{Context, Poll, Waker};
+use core::task::{Context, Poll};
 
 use barespdk_sys as ffi;
 
-use super::request::{self, Front, TASK_ALIGN};
-use crate::bdev::channel::{Channel, ChannelInner};
-use crate::bdev::data::task_of;
-use crate::bdev::op::{Blocks, Extra, Iovs, Op};
-use crate::bdev::{IoError, IoType, Status};
+use super::lanes::Lanes;
+use crate::bdev::op::Op;
+use crate::bdev::{Channel, IoError};
 use crate::errno::Errno;
-use crate::executor::task::Header;
-use crate::executor::waker;
-
-/// To how many lower bdevs a request can be passed on at once.
-pub const LANES_MAX: usize = 16;
-
-const _: () = assert!(LANES_MAX <= TASK_ALIGN && LANES_MAX <= u16::BITS as usize);
-
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Listener {
-    Nobody,
-    /// The request's own task, which is polled at once, in place.
-    Task,
-    Waker,
-    /// There is no task yet: the request is complete where no lane has failed, and served anew else.
-    Request,
-}
-
-/// One I/O of a request that is passed on.
-union Lane {
-    /// While it is in flight: its channel, of which it holds a reference.
-    channel: NonNull<ChannelInner>,
-    /// When it has failed.
-    error: IoError,
-}
-
-/// What a request's task has for passing it on.
-pub(super) struct Fan {
-    lanes: [UnsafeCell<core::mem::MaybeUninit<Lane>>; LANES_MAX],
-    waker: Cell<Option<Waker>>,
-    /// How many lanes were used.
-    begun: Cell<u8>,
-    /// Which lanes are in flight, and [`GUARD`].
-    in_flight: Cell<u32>,
-    /// Which lanes have failed, and [`TOO_MANY`].
-    failed: Cell<u32>,
-    listener: Cell<Listener>,
-    /// Whether there is a [`FanOut`].
-    lent: Cell<bool>,
-    /// Whether an I/O is being taken back from SPDK, which has refused it.
-    refusing: Cell<bool>,
-}
-
-/// Counts as a lane as long as [`Device::pass`](super::Device::pass) runs: lanes that end meanwhile
-/// do not end the request under it.
-const GUARD: u32 = 1 << LANES_MAX;
-
-/// Counts as a failed lane where more were asked for than there are: what was not submitted must not
-/// pass for done.
-const TOO_MANY: u32 = 1 << LANES_MAX;
-
-impl Fan {
-    #[inline]
-    pub(super) const fn new() -> Self {
-        Self {
-            lanes: [const { UnsafeCell::new(core::mem::MaybeUninit::uninit()) }; LANES_MAX],
-            waker: Cell::new(None),
-            begun: Cell::new(0),
-            in_flight: Cell::new(0),
-            failed: Cell::new(0),
-            listener: Cell::new(Listener::Nobody),
-            lent: Cell::new(false),
-            refusing: Cell::new(false),
-        }
-    }
-
-    /// Makes the fan of a request that is passed on without a task; field by field, as most of it
-    /// needs no value yet.
-    ///
-    /// # Safety
-    /// The place is ours to write.
-    #[inline(always)]
-    unsafe fn begin_passing(fan: *mut Self) {
-        // SAFETY: the caller's word.
-        unsafe {
-            (&raw mut (*fan).waker).write(Cell::new(None));
-            (&raw mut (*fan).begun).write(Cell::new(0));
-            (&raw mut (*fan).in_flight).write(Cell::new(GUARD));
-            (&raw mut (*fan).failed).write(Cell::new(0));
-            (&raw mut (*fan).listener).write(Cell::new(Listener::Request));
-            (&raw mut (*fan).lent).write(Cell::new(false));
-            (&raw mut (*fan).refusing).write(Cell::new(false));
-        }
-    }
-
-    /// Whether [`Fan::waker`] may hold something to drop.
-    #[inline]
-    pub(super) fn drop_waker(&self) {
-        if self.listener.get() == Listener::Waker {
-            drop(self.waker.take());
-        }
-    }
-
-    #[cold]
-    fn fail(&self, lane: usize, error: IoError) {
-        if let Some(place) = self.lanes.get(lane) {
-            // SAFETY: the lane is not in flight for C any more; of one thread, and nobody borrows it.
-            unsafe {
-                place
-                    .get()
-                    .write(core::mem::MaybeUninit::new(Lane { error }))
-            };
-            self.failed.set(self.failed.get() | 1 << lane);
-        }
-    }
-}
-
-/// The fan of a request's task.
-///
-/// # Safety
-/// The task is that of a request, with a fan, and alive during `'a`.
-#[inline(always)]
-unsafe fn fan_of<'a>(task: NonNull<Header>) -> &'a Fan {
-    // SAFETY: the task of a request begins with this; the caller's word. Nothing but the fan is
-    // borrowed: of a request that is passed on without a task there is nothing else.
-    unsafe { &(*task.cast::<Front>().as_ptr()).fan }
-}
 
 /// A request that is passed on: see [`Request::fan_out`](super::Request::fan_out).
 ///
@@ -154,7 +23,7 @@ pub struct FanOut<'a> {
     lanes: Lanes<'a>,
 }
 
-/// Which lanes of a [`FanOut`] have failed, as bits. I/O beyond [`LANES_MAX`] is not submitted, and
+/// Which lanes of a [`FanOut`] have failed, as bits. I/O beyond [`LANES_MAX`](super::LANES_MAX) is not submitted, and
 /// counts as one more lane, of this number, that has failed with `E2BIG`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Failed(pub u32);
@@ -173,38 +42,23 @@ impl<'a> FanOut<'a> {
     #[inline(always)]
     pub(super) unsafe fn new(io: NonNull<ffi::spdk_bdev_io>) -> Result<Self, Errno> {
         // SAFETY: the caller's word.
-        let fan = unsafe { fan_of(task_of(io)) };
-        if fan.lent.get() || fan.in_flight.get() != 0 {
-            return Err(Errno::EBUSY);
+        let lanes = unsafe { Lanes::new(io) };
+        if lanes.fan().lend() {
+            Ok(Self { lanes })
+        } else {
+            Err(Errno::EBUSY)
         }
-        fan.lent.set(true);
-        fan.begun.set(0);
-        fan.failed.set(0);
-        Ok(Self {
-            lanes: Lanes {
-                io,
-                _request: PhantomData,
-            },
-        })
     }
 
-    /// How many lanes were used: at most [`LANES_MAX`].
+    /// How many lanes were used: at most [`LANES_MAX`](super::LANES_MAX).
     #[inline]
     pub fn lanes(&self) -> usize {
-        usize::from(self.lanes.fan().begun.get())
+        self.lanes.fan().begun()
     }
 
     /// Why a lane has failed; `None` for one that has not.
     pub fn error(&self, lane: usize) -> Option<IoError> {
-        let fan = self.lanes.fan();
-        if lane > LANES_MAX || fan.failed.get() & 1 << lane == 0 {
-            return None;
-        }
-        match fan.lanes.get(lane) {
-            // SAFETY: a lane whose bit is set holds an error, and is not in flight.
-            Some(place) => Some(unsafe { (*place.get()).assume_init_ref().error }),
-            None => Some(IoError::Submit(Errno::E2BIG)),
-        }
+        self.lanes.fan().error(lane)
     }
 
     /// Reads the data of the request from `offset_blocks` of a lower bdev. Fails with `EPERM` for a
@@ -241,298 +95,6 @@ impl<'a> FanOut<'a> {
     }
 }
 
-/// A request that may be passed on before there is a task for it: see
-/// [`Device::pass`](super::Device::pass).
-pub struct Pass<'a> {
-    lanes: Lanes<'a>,
-}
-
-impl Pass<'_> {
-    /// # Safety
-    /// The I/O was just submitted to a bdev of ours, and its context is ours. The value is used by
-    /// [`Device::pass`](super::Device::pass), and not after.
-    #[inline(always)]
-    pub(super) unsafe fn new(io: NonNull<ffi::spdk_bdev_io>) -> Self {
-        // SAFETY: the caller's word.
-        unsafe { Fan::begin_passing(&raw mut (*task_of(io).cast::<Front>().as_ptr()).fan) };
-        Self {
-            lanes: Lanes {
-                io,
-                _request: PhantomData,
-            },
-        }
-    }
-
-    /// Ends the call of [`Device::pass`](super::Device::pass): what has become of the request.
-    #[inline(always)]
-    pub(super) fn end(self) -> Passed {
-        let fan = self.lanes.fan();
-        let in_flight = fan.in_flight.get() & !GUARD;
-        fan.in_flight.set(in_flight);
-        if in_flight != 0 {
-            Passed::InFlight
-        } else if fan.begun.get() > 0 && fan.failed.get() == 0 {
-            Passed::Done
-        } else {
-            Passed::NotAtAll
-        }
-    }
-
-    /// What is asked for.
-    #[inline]
-    pub fn io_type(&self) -> IoType {
-        self.lanes.io_type()
-    }
-
-    /// The first block.
-    #[inline]
-    pub fn offset_blocks(&self) -> u64 {
-        self.lanes.params().offset_blocks
-    }
-
-    /// How many blocks.
-    #[inline]
-    pub fn num_blocks(&self) -> u64 {
-        self.lanes.params().num_blocks
-    }
-
-    /// Passes a read on. Does nothing where its submitter has given no buffer, and fails for other
-    /// requests.
-    #[inline]
-    pub fn read(&mut self, channel: &Channel, offset_blocks: u64) {
-        if self.lanes.has_buffer() {
-            self.lanes.read(channel, offset_blocks);
-        }
-    }
-
-    /// Passes a write on.
-    #[inline]
-    pub fn write(&mut self, channel: &Channel, offset_blocks: u64) {
-        if self.lanes.has_data() {
-            self.lanes.write(channel, offset_blocks);
-        }
-    }
-}
-
-/// What has become of a request that a device could pass on.
-pub(super) enum Passed {
-    /// Lower bdevs have it.
-    InFlight,
-    /// They have done it already.
-    Done,
-    /// It was not passed on, or in vain.
-    NotAtAll,
-}
-
-/// What [`FanOut`] and [`Pass`] have in common: I/O on the lanes of a request.
-struct Lanes<'a> {
-    io: NonNull<ffi::spdk_bdev_io>,
-    _request: PhantomData<&'a ()>,
-}
-
-impl Lanes<'_> {
-    #[inline(always)]
-    fn task(&self) -> NonNull<Header> {
-        // SAFETY: alive during the lifetime, of a bdev of ours, with a task.
-        unsafe { task_of(self.io) }
-    }
-
-    #[inline(always)]
-    fn fan(&self) -> &Fan {
-        // SAFETY: as above.
-        unsafe { fan_of(self.task()) }
-    }
-
-    #[inline(always)]
-    fn io_type(&self) -> IoType {
-        // SAFETY: alive during the lifetime.
-        IoType::from_raw(u32::from(unsafe { (*self.io.as_ptr()).r#type }))
-    }
-
-    #[inline(always)]
-    fn params(&self) -> &ffi::spdk_bdev_io_block_params {
-        // SAFETY: alive during the lifetime; all members of the union are plain data.
-        unsafe { &(*self.io.as_ptr()).u.bdev }
-    }
-
-    /// The blocks of the request, from `offset_blocks` on.
-    #[inline(always)]
-    fn blocks(&self, offset_blocks: u64) -> Blocks {
-        Blocks {
-            offset: offset_blocks,
-            count: self.params().num_blocks,
-        }
-    }
-
-    /// Whether there is data to move.
-    #[inline(always)]
-    fn has_data(&self) -> bool {
-        self.io_type().carries_data() && self.has_buffer()
-    }
-
-    /// Whether there is a buffer, in a request of a type that carries data.
-    #[inline(always)]
-    fn has_buffer(&self) -> bool {
-        let params = self.params();
-        // SAFETY: with a count above 0 the iovecs are there.
-        params.iovcnt > 0 && !params.iovs.is_null() && !unsafe { (*params.iovs).iov_base }.is_null()
-    }
-
-    #[inline(always)]
-    fn read(&mut self, channel: &Channel, offset_blocks: u64) {
-        // What a write or a compare brings is its submitter's, who does not expect it to change.
-        if self.io_type() != IoType::READ {
-            self.refuse(Errno::EPERM);
-            return;
-        }
-        let there = self.has_buffer();
-        self.transfer(there, channel, offset_blocks, Op::Read, Op::ReadExtra);
-    }
-
-    #[inline(always)]
-    fn write(&mut self, channel: &Channel, offset_blocks: u64) {
-        let there = self.has_data();
-        self.transfer(there, channel, offset_blocks, Op::Write, Op::WriteExtra);
-    }
-
-    #[inline(always)]
-    fn plain(&mut self, channel: &Channel, offset_blocks: u64, op: impl Fn(Blocks) -> Op) {
-        let blocks = self.blocks(offset_blocks);
-        self.submit(channel, || op(blocks));
-    }
-
-    #[inline(always)]
-    fn transfer(
-        &mut self,
-        there: bool,
-        channel: &Channel,
-        offset_blocks: u64,
-        plain: impl Fn(Iovs, Blocks) -> Op,
-        extended: impl Fn(Iovs, Blocks, Extra) -> Op,
-    ) {
-        let params = self.params();
-        // SAFETY: the I/O and its bdev are alive during the lifetime.
-        let (block_size, checked) = unsafe {
-            let bdev = (*self.io.as_ptr()).bdev;
-            ((*bdev).blocklen, (*bdev).dif_check_flags)
-        };
-        // Of no buffer see `Data::span`.
-        if !there || block_size != channel.block_size() {
-            self.refuse(if there { Errno::EINVAL } else { Errno::EFAULT });
-            return;
-        }
-        let iovs = Iovs {
-            iovs: params.iovs,
-            count: params.iovcnt,
-        };
-        let blocks = self.blocks(offset_blocks);
-        if params.md_buf.is_null()
-            && params.memory_domain.is_null()
-            && params.dif_check_flags == checked
-        {
-            self.submit(channel, || plain(iovs, blocks));
-        } else {
-            let extra = Extra {
-                metadata: params.md_buf,
-                memory_domain: params.memory_domain,
-                memory_domain_ctx: params.memory_domain_ctx,
-                dif_check_flags_exclude_mask: !params.dif_check_flags,
-            };
-            self.transfer_rare(channel, extended(iovs, blocks, extra));
-        }
-    }
-
-    #[cold]
-    fn transfer_rare(&mut self, channel: &Channel, op: Op) {
-        // SAFETY: alive during the lifetime.
-        if unsafe { channel.inner().fits_metadata_of(self.io) } {
-            self.submit(channel, || op);
-        } else {
-            self.refuse(Errno::EINVAL);
-        }
-    }
-
-    /// Uses a lane for an I/O that is not submitted.
-    #[cold]
-    fn refuse(&mut self, errno: Errno) {
-        let fan = self.fan();
-        let lane = usize::from(fan.begun.get());
-        if lane < LANES_MAX {
-            fan.begun.set(fan.begun.get() + 1);
-            fan.fail(lane, IoError::Submit(errno));
-        } else {
-            self.too_many();
-        }
-    }
-
-    /// Notes that there is no lane for an I/O.
-    #[cold]
-    fn too_many(&self) {
-        let fan = self.fan();
-        fan.failed.set(fan.failed.get() | TOO_MANY);
-    }
-
-    /// Submits an operation on the next lane. What it points to is the request's.
-    #[inline(always)]
-    fn submit(&mut self, channel: &Channel, op: impl Fn() -> Op) {
-        let (task, fan, channel) = (self.task(), self.fan(), channel.inner());
-        let lane = usize::from(fan.begun.get());
-        let Some(place) = fan.lanes.get(lane) else {
-            self.too_many();
-            return;
-        };
-        fan.begun.set(fan.begun.get() + 1);
-        if fan.in_flight.get() == 0 && fan.listener.get() != Listener::Request {
-            // SAFETY: alive during the lifetime, and there is a task.
-            unsafe { task.as_ref() }.hold();
-        }
-        fan.in_flight.set(fan.in_flight.get() | 1 << lane);
-        // SAFETY: the reference that is added belongs to the lane, until it is done; the pointer is
-        // that of the `Rc`, which is borrowed. What the operation points to is the request's, which
-        // is held. The address of a task has zeroes where the lane goes.
-        let rc = unsafe {
-            let raw = Rc::as_ptr(channel);
-            Rc::increment_strong_count(raw);
-            let channel = NonNull::new_unchecked(raw.cast_mut());
-            place
-                .get()
-                .write(core::mem::MaybeUninit::new(Lane { channel }));
-            let context = task
-                .as_ptr()
-                .cast::<c_void>()
-                .map_addr(|address| address | lane);
-            op().submit(channel.as_ref(), Some(lane_done), context)
-        };
-        if rc != 0 {
-            self.not_taken(channel, lane, op(), rc);
-        }
-    }
-
-    /// SPDK has not taken an I/O: it waits for memory, in a slot of its channel, or has failed.
-    #[cold]
-    fn not_taken(&mut self, channel: &Rc<ChannelInner>, lane: usize, op: Op, rc: c_int) {
-        let (task, fan) = (self.task(), self.fan());
-        fan.refusing.set(true);
-        // SAFETY: the lane's own reference, given up once, as C did not take the I/O. The slot that
-        // waits has one of its own; and what the operation points to is the request's, which the
-        // lane holds until `waited` has been called.
-        unsafe {
-            Rc::decrement_strong_count(Rc::as_ptr(channel));
-            let context = task
-                .as_ptr()
-                .cast::<c_void>()
-                .map_addr(|address| address | lane);
-            channel.submit_later(op, rc, waited, context);
-        }
-        fan.refusing.set(false);
-        if fan.in_flight.get() == 0 && fan.listener.get() != Listener::Request {
-            // SAFETY: held by the first lane, once for all. The future is being polled, or dropped,
-            // so the task is not released by this.
-            unsafe { Header::unhold(task) };
-        }
-    }
-}
-
 impl Future for FanOut<'_> {
     /// Which lanes have failed.
     type Output = Failed;
@@ -540,16 +102,10 @@ impl Future for FanOut<'_> {
     #[inline]
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Failed> {
         let fan = self.lanes.fan();
-        if fan.in_flight.get() == 0 {
-            return Poll::Ready(Failed(fan.failed.get()));
+        if !fan.is_in_flight() {
+            return Poll::Ready(Failed(fan.failed()));
         }
-        if waker::task_of(cx.waker()) == Some(self.lanes.task()) {
-            fan.drop_waker();
-            fan.listener.set(Listener::Task);
-        } else {
-            fan.waker.set(Some(cx.waker().clone()));
-            fan.listener.set(Listener::Waker);
-        }
+        fan.listen(self.lanes.task(), cx.waker());
         Poll::Pending
     }
 }
@@ -557,88 +113,6 @@ impl Future for FanOut<'_> {
 impl Drop for FanOut<'_> {
     #[inline]
     fn drop(&mut self) {
-        let fan = self.lanes.fan();
-        fan.drop_waker();
-        fan.listener.set(Listener::Nobody);
-        fan.lent.set(false);
+        self.lanes.fan().take_back();
     }
-}
-
-/// The task and the lane of an I/O, from what C was given.
-#[inline(always)]
-fn split(context: *mut c_void) -> (NonNull<Header>, usize) {
-    let lane = context.addr() & (TASK_ALIGN - 1);
-    let task = context
-        .map_addr(|address| address & !(TASK_ALIGN - 1))
-        .cast();
-    // SAFETY: the context was made from a task, which is not null.
-    (unsafe { NonNull::new_unchecked(task) }, lane)
-}
-
-/// SPDK calls this once for each I/O that it took.
-unsafe extern "C" fn lane_done(io: *mut ffi::spdk_bdev_io, success: bool, context: *mut c_void) {
-    let (task, lane) = split(context);
-    // SAFETY: the task is held as long as a lane is in flight. SPDK hands over a complete I/O, and
-    // gets it back here, once. The lane's channel was noted by `submit`, which made the lane one of
-    // those that there are.
-    unsafe {
-        let fan = fan_of(task);
-        let channel = (*fan.lanes.get_unchecked(lane).get())
-            .assume_init_ref()
-            .channel;
-        if !success {
-            fan.fail(
-                lane,
-                IoError::Failed(Status::of(NonNull::new_unchecked(io))),
-            );
-        }
-        ffi::spdk_bdev_free_io(io);
-        Rc::decrement_strong_count(channel.as_ptr());
-        end_lane(task, lane);
-    }
-}
-
-/// An I/O that had to wait for memory is over.
-unsafe fn waited(context: *mut c_void, outcome: Result<(), IoError>) {
-    let (task, lane) = split(context);
-    // SAFETY: the task is held as long as a lane is in flight, and this one is, until now.
-    unsafe {
-        if let Err(error) = outcome {
-            fan_of(task).fail(lane, error);
-        }
-        if fan_of(task).refusing.get() {
-            // It did not have to wait: `not_taken` goes on.
-            let fan = fan_of(task);
-            fan.in_flight.set(fan.in_flight.get() & !(1 << lane));
-        } else {
-            end_lane(task, lane);
-        }
-    }
-}
-
-/// # Safety
-/// The lane was in flight, and C does not know it any more. The caller does not touch the task after.
-#[inline(always)]
-unsafe fn end_lane(task: NonNull<Header>, lane: usize) {
-    // SAFETY: the task is held as long as a lane is in flight.
-    let fan = unsafe { fan_of(task) };
-    let in_flight = fan.in_flight.get() & !(1 << lane);
-    fan.in_flight.set(in_flight);
-    if in_flight != 0 {
-        return;
-    }
-    match fan.listener.get() {
-        // SAFETY: passed on without a task; all lanes have ended.
-        Listener::Request => return unsafe { request::passed(task, fan.failed.get() == 0) },
-        // SAFETY: held by the first lane, once for all.
-        Listener::Task => return unsafe { Header::unhold_and_resume(task) },
-        Listener::Waker | Listener::Nobody => {}
-    }
-    if fan.listener.get() == Listener::Waker
-        && let Some(waker) = fan.waker.take()
-    {
-        waker.wake();
-    }
-    // SAFETY: held by the first lane, once for all.
-    unsafe { Header::unhold(task) };
 }

@@ -10,7 +10,9 @@
 mod by_name;
 mod device;
 mod fan_out;
+mod lanes;
 mod options;
+mod pass;
 mod request;
 
 use core::cell::UnsafeCell;
@@ -25,8 +27,10 @@ use alloc::string::String;
 use barespdk_sys as ffi;
 
 pub use device::{Bdev, Device};
-pub use fan_out::{Failed, FanOut, LANES_MAX, Pass};
+pub use fan_out::{Failed, FanOut};
+pub use lanes::LANES_MAX;
 pub use options::Options;
+pub use pass::Pass;
 pub use request::{GetBuffer, Request};
 
 use crate::bdev::Desc;

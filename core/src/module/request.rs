@@ -16,7 +16,8 @@ use core::task::{Context, Poll, Waker};
 
 use barespdk_sys as ffi;
 
-use super::fan_out::{Fan, FanOut};
+use super::fan_out::FanOut;
+use super::lanes::Fan;
 use crate::bdev::data::task_of;
 use crate::bdev::{Data, IoType, Status};
 use crate::errno::Errno;

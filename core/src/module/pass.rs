@@ -1,0 +1,90 @@
+//! A request passed on to lower bdevs before there is a task for it.
+
+use core::ptr::NonNull;
+
+use barespdk_sys as ffi;
+
+use super::lanes::{Fan, Lanes};
+use super::request::Front;
+use crate::bdev::data::task_of;
+use crate::bdev::{Channel, IoType};
+
+/// A request that may be passed on before there is a task for it: see
+/// [`Device::pass`](super::Device::pass).
+pub struct Pass<'a> {
+    lanes: Lanes<'a>,
+}
+
+impl Pass<'_> {
+    /// # Safety
+    /// The I/O was just submitted to a bdev of ours, and its context is ours. The value is used by
+    /// [`Device::pass`](super::Device::pass), and not after.
+    #[inline(always)]
+    pub(super) unsafe fn new(io: NonNull<ffi::spdk_bdev_io>) -> Self {
+        // SAFETY: the caller's word.
+        unsafe {
+            Fan::begin_passing(&raw mut (*task_of(io).cast::<Front>().as_ptr()).fan);
+            Self {
+                lanes: Lanes::new(io),
+            }
+        }
+    }
+
+    /// Ends the call of [`Device::pass`](super::Device::pass): what has become of the request.
+    #[inline(always)]
+    pub(super) fn end(self) -> Passed {
+        let fan = self.lanes.fan();
+        if fan.end_passing() {
+            Passed::InFlight
+        } else if fan.begun() > 0 && fan.failed() == 0 {
+            Passed::Done
+        } else {
+            Passed::NotAtAll
+        }
+    }
+
+    /// What is asked for.
+    #[inline]
+    pub fn io_type(&self) -> IoType {
+        self.lanes.io_type()
+    }
+
+    /// The first block.
+    #[inline]
+    pub fn offset_blocks(&self) -> u64 {
+        self.lanes.params().offset_blocks
+    }
+
+    /// How many blocks.
+    #[inline]
+    pub fn num_blocks(&self) -> u64 {
+        self.lanes.params().num_blocks
+    }
+
+    /// Passes a read on. Does nothing where its submitter has given no buffer, and fails for other
+    /// requests.
+    #[inline]
+    pub fn read(&mut self, channel: &Channel, offset_blocks: u64) {
+        if self.lanes.has_buffer() {
+            self.lanes.read(channel, offset_blocks);
+        }
+    }
+
+    /// Passes a write on.
+    #[inline]
+    pub fn write(&mut self, channel: &Channel, offset_blocks: u64) {
+        if self.lanes.has_data() {
+            self.lanes.write(channel, offset_blocks);
+        }
+    }
+}
+
+/// What has become of a request that a device could pass on.
+pub(super) enum Passed {
+    /// Lower bdevs have it.
+    InFlight,
+    /// They have done it already.
+    Done,
+    /// It was not passed on, or in vain.
+    NotAtAll,
+}
