@@ -211,7 +211,7 @@ impl Channel {
         write: &Data<'_>,
         offset_blocks: u64,
     ) -> Io {
-        let Ok(count) = write.blocks(self.inner.block_size) else {
+        let Some(count) = blocks_of(write, self.inner.block_size) else {
             return Io::refused(Errno::EINVAL);
         };
         if compare.len() != write.len() || compare.request() != write.request() {
@@ -361,7 +361,7 @@ impl Channel {
 
     #[cold]
     fn transfer_part(&self, direction: Direction, data: &Data<'_>, offset_blocks: u64) -> Io {
-        let Ok(count) = data.blocks(self.inner.block_size) else {
+        let Some(count) = blocks_of(data, self.inner.block_size) else {
             return Io::refused(Errno::EINVAL);
         };
         let blocks = Blocks {
@@ -473,6 +473,12 @@ impl Channel {
             None => self.inner.runtime.executor().current(),
         }
     }
+}
+
+/// How many blocks an I/O moves; `None` where that is no whole number, or none: SPDK's modules look
+/// at the first piece of memory without asking whether there is one.
+fn blocks_of(data: &Data<'_>, block_size: u32) -> Option<u64> {
+    data.blocks(block_size).ok().filter(|count| *count > 0)
 }
 
 /// What goes with a request's data, where it is more than the data.

@@ -19,6 +19,8 @@ use crate::errno::Errno;
 /// after the other and then awaited; it costs least to await first the one that was made last, as
 /// the task is then polled once where they end in order.
 ///
+/// Forgotten, as [`core::mem::forget`] does, it keeps its channel for ever, and so the bdev from going.
+///
 /// Bound to its thread.
 #[must_use = "the outcome says whether the I/O was done"]
 pub struct Io {

@@ -175,8 +175,12 @@ impl Options {
 
     /// Whether SPDK can register a bdev with these.
     pub(super) fn is_valid(&self) -> bool {
-        // The bdev layer shifts by the alignment, and divides by the block size.
-        self.block_size > 0 && self.num_blocks > 0 && self.required_alignment < 32
+        // The bdev layer shifts by the alignment, divides by the block size, and takes interleaved
+        // metadata off it.
+        self.block_size > 0
+            && self.num_blocks > 0
+            && self.required_alignment < 32
+            && !(self.md_interleave && self.md_size >= self.block_size)
     }
 
     pub(super) fn apply(&self, bdev: &mut ffi::spdk_bdev) {
