@@ -1,0 +1,175 @@
+//! Bdevs on a real SPDK: those of others, through the client, and modules of our own.
+//!
+//! SPDK starts once a process, so this binary is one application that runs its tests one after the
+//! other as a task on the app thread. An argument selects the tests whose names contain it.
+//!
+//! SPDK is given few `spdk_bdev_io` and few buffers, so that they run out soon, and is kept from examining new bdevs,
+//! whose requests the tests count.
+
+mod alloc_count;
+mod broken;
+mod dropped;
+mod fan_out;
+mod io;
+mod lab;
+mod life;
+mod memory;
+mod raw;
+mod requests;
+mod support;
+mod views;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Instant;
+
+use barespdk::app::{self, App};
+use barespdk::errno::Errno;
+use barespdk::module::Options;
+use barespdk::thread::Thread;
+
+use support::{Failure, Outcome, SOCKET};
+
+/// How many `spdk_bdev_io` there are.
+pub(crate) const POOL: usize = 256;
+
+/// `Slow` takes 20 ms for each I/O, `EE_BadBase` fails when it is told to.
+const CONFIG: &str = r#"{"subsystems": [{"subsystem": "iobuf", "config": [
+    {"method": "iobuf_set_options", "params": {"small_pool_count": 1024, "large_pool_count": 128}}
+]}, {"subsystem": "bdev", "config": [
+    {"method": "bdev_set_options", "params": {"bdev_io_pool_size": 256, "bdev_io_cache_size": 16,
+        "bdev_auto_examine": false, "iobuf_small_cache_size": 16, "iobuf_large_cache_size": 4}},
+    {"method": "bdev_malloc_create", "params": {"name": "Malloc", "num_blocks": 8192, "block_size": 512}},
+    {"method": "bdev_malloc_create", "params": {"name": "Second", "num_blocks": 8192, "block_size": 512}},
+    {"method": "bdev_malloc_create", "params": {"name": "Malloc4k", "num_blocks": 1024, "block_size": 4096}},
+    {"method": "bdev_malloc_create", "params": {"name": "Meta8", "num_blocks": 1024, "block_size": 512, "md_size": 8}},
+    {"method": "bdev_malloc_create", "params": {"name": "Meta64", "num_blocks": 1024, "block_size": 512, "md_size": 64}},
+    {"method": "bdev_malloc_create", "params": {"name": "SlowBase", "num_blocks": 8192, "block_size": 512}},
+    {"method": "bdev_delay_create", "params": {"name": "Slow", "base_bdev_name": "SlowBase",
+        "avg_read_latency": 20000, "p99_read_latency": 20000,
+        "avg_write_latency": 20000, "p99_write_latency": 20000}},
+    {"method": "bdev_malloc_create", "params": {"name": "BadBase", "num_blocks": 8192, "block_size": 512}},
+    {"method": "bdev_error_create", "params": {"base_name": "BadBase"}},
+    {"method": "bdev_null_create", "params": {"name": "Null", "num_blocks": 8192, "block_size": 512}}
+]}]}"#;
+
+type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
+
+macro_rules! tests {
+    ($($module:ident: $($name:ident),* $(,)?;)*) => {
+        &[$($((
+            concat!(stringify!($module), "::", stringify!($name)),
+            || Box::pin($module::$name()) as Pin<Box<dyn Future<Output = Outcome>>>,
+        ),)*)*]
+    };
+}
+
+const TESTS: &[Test] = tests! {
+    io:
+        every_type_on_malloc, wrong_lengths, wrong_ranges, no_writes_through_a_read_only_descriptor,
+        errors_of_a_bdev, reads_in_flight_are_given_up, a_bdev_that_is_not_there, properties;
+    views:
+        parts_of_a_buffer, a_buffer_in_use, scattered_parts, two_views_to_compare_and_write;
+    dropped:
+        futures_in_flight, buffers_in_flight, tasks_in_flight, the_channel_before_its_io,
+        a_completion_is_consumed_once, wakes_while_it_is_polled, the_loser_of_a_select,
+        handed_to_another_task, the_descriptor_on_another_thread,
+        the_descriptor_in_its_own_event;
+    memory:
+        no_io_left_waits, dropped_while_it_waits, requests_wait_too, no_buffer_left_waits,
+        a_buffer_too_large;
+    requests:
+        blocks_of_another_size, split_and_gathered, a_read_without_a_buffer, every_status,
+        no_memory_is_tried_again, every_type_through, used_before_the_first_poll,
+        completed_after_its_last_io, a_write_is_not_read_into, metadata_of_another_size,
+        a_wake_after_the_end, a_buffer_asked_for_twice;
+    fan_out:
+        to_several, one_at_a_time, forgotten, dropped_in_flight, too_many_lanes, refused_lanes,
+        passed_on, passed_on_in_vain, passed_on_and_refused, it_waits_for_memory;
+    life:
+        examined, events, a_bdev_goes_in_flight, the_end_takes_time, handles_outlive_the_bdev,
+        wrong_names_and_options, wrong_threads, json, each_channel, a_thread_exits_with_io_in_flight,
+        resets_under_load, claimed, modules_come_before_spdk;
+    broken:
+        what_came_before_spdk;
+    alloc_count:
+        no_allocation_for_an_io;
+};
+
+async fn run_all(selected: Option<String>) -> usize {
+    let (mut passed, mut failed) = (0, 0);
+    for (name, test) in TESTS {
+        if selected.as_ref().is_some_and(|text| !name.contains(text)) {
+            continue;
+        }
+        let start = Instant::now();
+        match test().await {
+            Ok(()) => {
+                passed += 1;
+                println!("test {name} ... ok ({} ms)", start.elapsed().as_millis());
+            }
+            Err(Failure(why)) => {
+                failed += 1;
+                println!("test {name} ... FAILED\n    {why}");
+            }
+        }
+    }
+    println!("test result: {passed} passed; {failed} failed");
+    failed
+}
+
+thread_local! {
+    /// Set by the task, read after the application has been finalised.
+    static DONE: Cell<bool> = const { Cell::new(false) };
+}
+
+fn main() {
+    let selected = std::env::args()
+        .skip(1)
+        .find(|argument| !argument.starts_with('-'));
+    let place = std::env::temp_dir();
+    let socket = place.join(format!("barespdk-bdev-{}.sock", std::process::id()));
+    let config = place.join(format!("barespdk-bdev-{}.json", std::process::id()));
+    std::fs::write(&config, CONFIG).expect("a temporary file");
+    SOCKET.set(socket.clone()).expect("set once");
+    broken::before_spdk();
+    lab::PLAIN.add().expect("the first of its name");
+    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
+    let mask = format!("{:#x}", (1_u32 << cores) - 1);
+    let arguments = [
+        "bdev",
+        "--no-huge",
+        "-s",
+        "1024",
+        "--no-pci",
+        "--disable-cpumask-locks",
+    ];
+    let code = App::new("bdev")
+        .reactor_mask(&mask)
+        .rpc_addr(&socket.to_string_lossy())
+        .json_config(&config.to_string_lossy())
+        .run(arguments.map(String::from), move || {
+            let spawned = Thread::spawn_here(async move {
+                let failed = run_all(selected).await;
+                DONE.set(true);
+                let _ = app::stop(i32::try_from(failed).unwrap_or(1));
+            });
+            if let Err(errno) = spawned {
+                println!("cannot start the tests: {errno}");
+                let _ = app::stop(1);
+            }
+        });
+    let _ = std::fs::remove_file(&config);
+    let late = lab::LABS.register("late", c"lab", &Options::new(512, 8), broken::idle());
+    assert!(matches!(late, Err((Errno::ENODEV, _))));
+    let code = match code {
+        Ok(code) if DONE.get() => code,
+        Ok(code) => code.max(1),
+        Err(error) => {
+            println!("{error}");
+            1
+        }
+    };
+    std::process::exit(code);
+}
