@@ -116,7 +116,9 @@ pub(crate) async fn wakes_while_it_is_polled() -> Outcome {
         let yielding = std::future::poll_fn(move |cx| {
             yields -= 1;
             cx.waker().wake_by_ref();
-            cx.waker().clone().wake();
+            let owned = cx.waker().clone();
+            owned.wake_by_ref();
+            owned.wake();
             if yields == 0 {
                 Poll::Ready(())
             } else {

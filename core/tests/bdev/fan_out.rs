@@ -123,7 +123,7 @@ pub(crate) async fn forgotten() -> Outcome {
             };
             passed.write(&bench.lowers[0], request.offset_blocks());
             passed.write(&bench.lowers[0], 1 + request.offset_blocks());
-            if lab.served.get() % 2 == 0 {
+            if lab.served.get().is_multiple_of(2) {
                 let _ = poll_once(&mut passed).await;
             }
             std::mem::forget(passed);

@@ -10,6 +10,7 @@ mod alloc_count;
 mod broken;
 mod dropped;
 mod fan_out;
+mod from_c;
 mod io;
 mod lab;
 mod life;
@@ -80,10 +81,11 @@ const TESTS: &[Test] = tests! {
         no_io_left_waits, dropped_while_it_waits, requests_wait_too, no_buffer_left_waits,
         a_buffer_too_large;
     requests:
-        blocks_of_another_size, split_and_gathered, a_read_without_a_buffer, every_status,
-        no_memory_is_tried_again, every_type_through, used_before_the_first_poll,
-        completed_after_its_last_io, a_write_is_not_read_into, metadata_of_another_size,
+        blocks_of_another_size, every_status, no_memory_is_tried_again, every_type_through,
+        used_before_the_first_poll, completed_after_its_last_io, a_write_is_not_read_into,
         a_wake_after_the_end, a_buffer_asked_for_twice;
+    from_c:
+        split_and_gathered, a_read_without_a_buffer, metadata_of_another_size;
     fan_out:
         to_several, one_at_a_time, forgotten, dropped_in_flight, too_many_lanes, refused_lanes,
         passed_on, passed_on_in_vain, passed_on_and_refused, it_waits_for_memory;
