@@ -21,7 +21,12 @@ use crate::errno::Errno;
 ///
 /// Forgotten, as [`core::mem::forget`] does, it keeps its channel for ever, and so the bdev from going.
 ///
-/// Bound to its thread.
+/// Bound to its thread:
+///
+/// ```compile_fail,E0277
+/// fn is_send<T: Send>() {}
+/// is_send::<barespdk::bdev::Io>();
+/// ```
 #[must_use = "the outcome says whether the I/O was done"]
 pub struct Io {
     slot: Option<NonNull<Slot>>,
