@@ -12,6 +12,7 @@ use libc::iovec;
 use super::data::{self, Data, PartIovs, task_of};
 use super::desc::Desc;
 use super::io::{BufIo, Io, SeekIo};
+use super::making;
 use super::op::{Blocks, Extra, Iovs, Op};
 use super::slot::{Done, Keep, Slot, Slots};
 use super::status::IoError;
@@ -129,9 +130,13 @@ impl Channel {
     ///
     /// # Errors
     /// `EPERM` outside of SPDK's threads; `ENODEV` where neither an application nor a bdev module of
-    /// this crate runs; `ENOMEM`.
+    /// this crate runs; `EDEADLK` while this very channel is being made, by a bdev of ours on top of
+    /// itself; `ENOMEM`.
     pub fn new(desc: &Desc) -> Result<Self, Errno> {
         let runtime = RuntimeRef::current()?;
+        if making::is_being_made(desc.bdev()) {
+            return Err(Errno::EDEADLK);
+        }
         // SAFETY: the descriptor is open; an SPDK thread, as there is a runtime.
         let raw = unsafe { ffi::spdk_bdev_get_io_channel(desc.raw()) };
         let raw = NonNull::new(raw).ok_or(Errno::ENOMEM)?;

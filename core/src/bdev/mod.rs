@@ -17,6 +17,7 @@ pub(crate) mod data;
 mod desc;
 mod io;
 mod io_type;
+pub(crate) mod making;
 pub(crate) mod op;
 mod slot;
 pub(crate) mod status;

@@ -16,6 +16,7 @@ use barespdk_sys as ffi;
 use super::options::Options;
 use super::pass::{Pass, Passed};
 use super::request::{self, Request, RequestTask, TASK_ALIGN};
+use crate::bdev::making::Making;
 use crate::bdev::{IoType, Status};
 use crate::completion::{Sender, completion};
 use crate::errno::Errno;
@@ -422,6 +423,7 @@ unsafe extern "C" fn create_channel<D: Device>(device: *mut c_void, context: *mu
     // SAFETY: the io_device is a node of type `D`, which is alive.
     let node = unsafe { &*device.cast::<Node<D>>() };
     let made = RuntimeRef::current().and_then(|runtime| {
+        let _making = Making::begin(node.bdev.get())?;
         Ok(ChannelContext {
             channel: node.device.open_channel()?,
             runtime,

@@ -298,6 +298,22 @@ pub(crate) async fn each_channel() -> Outcome {
     Ok(())
 }
 
+/// A bdev that wants a channel to itself while that is being made, straight or by way of another.
+pub(crate) async fn on_top_of_itself() -> Outcome {
+    let lab = idle().make("ouroboros", 512, 8192)?;
+    let other = idle().over(open("ouroboros")?).make("other", 512, 8192)?;
+    for name in ["ouroboros", "other"] {
+        *lab.device().lowers.lock().unwrap() = vec![open(name)?];
+        check_eq!(disk("ouroboros").err(), Some(Errno::ENOMEM));
+        check_eq!(disk("other").err(), Some(Errno::ENOMEM));
+    }
+    lab.device().lowers.lock().unwrap().clear();
+    check!(disk("other").is_ok());
+    other.unregister().await?;
+    lab.unregister().await?;
+    Ok(())
+}
+
 /// Peer fault: "thread exit with one I/O in flight: poller unregistered twice, abort".
 pub(crate) async fn a_thread_exits_with_io_in_flight() -> Outcome {
     let lower = Lab::new(when_open).make("under_exit", 512, 8192)?;
