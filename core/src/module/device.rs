@@ -38,7 +38,9 @@ pub trait Device: Send + Sync + Sized + 'static {
     /// Any: the thread then cannot use the bdev.
     fn open_channel(&self) -> Result<Self::Channel, Errno>;
 
-    /// Whether requests of this type are served. The bdev layer emulates some of the others.
+    /// Whether requests of this type are served. The bdev layer emulates some of the others. It is not
+    /// asked of types whose parameters or results a [`Request`] does not have: zero-copy, zones, seeks
+    /// and NVMe commands.
     fn supports(&self, io_type: IoType) -> bool;
 
     /// Serves a request, which is completed with the output: on this thread, after all I/O that was
@@ -402,10 +404,12 @@ unsafe extern "C" fn io_type_supported<D: Device>(
     context: *mut c_void,
     io_type: ffi::spdk_bdev_io_type,
 ) -> bool {
+    let io_type = IoType::from_raw(io_type);
     // SAFETY: the context of a bdev of type `D`, which is alive.
-    unsafe { &*context.cast::<Node<D>>() }
-        .device
-        .supports(IoType::from_raw(io_type))
+    io_type.can_be_served()
+        && unsafe { &*context.cast::<Node<D>>() }
+            .device
+            .supports(io_type)
 }
 
 unsafe extern "C" fn get_io_channel(context: *mut c_void) -> *mut ffi::spdk_io_channel {
