@@ -23,7 +23,11 @@ use crate::runtime::RuntimeRef;
 /// A thread's way to a lower bdev: all I/O is submitted through one of these.
 ///
 /// A counted handle; the channel of SPDK is put when the last one is gone and the last I/O is over.
-/// It keeps the [`Desc`] open. Bound to its thread.
+/// It keeps the [`Desc`] open.
+///
+/// Bound to its SPDK thread. A `thread_local!` of the standard library is bound to the reactor instead,
+/// which may run several SPDK threads, and from which SPDK's scheduler may take one away: what is not
+/// `Send` does not belong there, but into a [`LocalKey`](crate::local::LocalKey).
 ///
 /// Offsets and counts are in blocks of the lower bdev, lengths of buffers must be multiples of its
 /// block size; what does not fit fails with [`IoError::Submit`](super::IoError::Submit) and moves
