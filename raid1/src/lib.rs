@@ -4,7 +4,12 @@
 //!  rpc ──► mirrors (by name) ──► Mirror ── legs: which base bdevs are in
 //!                                  │ per thread
 //!                                  ▼
-//!                                Channel ── io::{read, write, reset} ──► base bdevs
+//!                                Channel ── io::pass ──────────────────► base bdevs
+//!                                  ▲  ▲         │ not done by that           ▲
+//!                                  │  │         ▼                            │
+//!                                  │  └── io::{read, write, reset} ──────────┘
+//!                                  │            │ a leg failed a write
+//!                                  └─ removal ◄─┘ ◄── rpc, hot removal
 //! ```
 //!
 //! The module and its RPCs register themselves when the program, or the shared object, is loaded. So

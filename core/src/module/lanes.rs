@@ -2,8 +2,9 @@
 //! [`Pass`](super::Pass) are made of.
 //!
 //! What C points to lies with the request's task, in `driver_ctx`, and stays there until the last of
-//! the I/O has ended, whatever becomes of the future: the request is held as long as any is in
-//! flight. So passing on takes no memory, and costs a few instructions for each lower bdev.
+//! the I/O has ended, whatever becomes of the future: the task is held as long as any is in flight.
+//! Where there is no task yet, nothing else can complete the request. So passing on takes no memory,
+//! and costs a few instructions for each lower bdev.
 //!
 //! C gets one word for each I/O: the address of the task, and in its low bits the lane, which says
 //! which of the I/O it is.
@@ -230,7 +231,7 @@ impl Lanes<'_> {
 
     #[inline(always)]
     pub(super) fn task(&self) -> NonNull<Header> {
-        // SAFETY: alive during the lifetime, of a bdev of ours, with a task.
+        // SAFETY: alive during the lifetime, of a bdev of ours, with a task or the place for one.
         unsafe { task_of(self.io) }
     }
 
@@ -447,9 +448,9 @@ fn split(context: *mut c_void) -> (NonNull<Header>, usize) {
 /// SPDK calls this once for each I/O that it took.
 unsafe extern "C" fn lane_done(io: *mut ffi::spdk_bdev_io, success: bool, context: *mut c_void) {
     let (task, lane) = split(context);
-    // SAFETY: the task is held as long as a lane is in flight. SPDK hands over a complete I/O, and
-    // gets it back here, once. The lane's channel was noted by `submit`, which made the lane one of
-    // those that there are.
+    // SAFETY: the request is not complete as long as a lane is in flight. SPDK hands over a complete
+    // I/O, and gets it back here, once. The lane's channel was noted by `submit`, which made the lane
+    // one of those that there are.
     unsafe {
         let fan = fan_of(task);
         let channel = (*fan.lanes.get_unchecked(lane).get())
@@ -470,7 +471,7 @@ unsafe extern "C" fn lane_done(io: *mut ffi::spdk_bdev_io, success: bool, contex
 /// An I/O that had to wait for memory is over.
 unsafe fn waited(context: *mut c_void, outcome: Result<(), IoError>) {
     let (task, lane) = split(context);
-    // SAFETY: the task is held as long as a lane is in flight, and this one is, until now.
+    // SAFETY: the request is not complete as long as a lane is in flight, and this one is, until now.
     unsafe {
         if let Err(error) = outcome {
             fan_of(task).fail(lane, error);
@@ -489,7 +490,7 @@ unsafe fn waited(context: *mut c_void, outcome: Result<(), IoError>) {
 /// The lane was in flight, and C does not know it any more. The caller does not touch the task after.
 #[inline(always)]
 unsafe fn end_lane(task: NonNull<Header>, lane: usize) {
-    // SAFETY: the task is held as long as a lane is in flight.
+    // SAFETY: the request is not complete as long as a lane is in flight.
     let fan = unsafe { fan_of(task) };
     let in_flight = fan.in_flight.get() & !(1 << lane);
     fan.in_flight.set(in_flight);

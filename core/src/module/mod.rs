@@ -4,7 +4,10 @@
 //!  Module ──make──► Bdev<D> (a registered D: Device)
 //!                     │ open_channel, on each thread that uses it
 //!                     ▼
-//!                   D::Channel ◄── D::submit(&self, &channel, request) ──► Status
+//!                   D::Channel ◄── D::pass(&self, &channel, request), where D::PASSES
+//!                            ▲        │ all of it done ──────────────────────────────► Success
+//!                            │        ▼ not passed on, or in vain
+//!                            └─────── D::submit(&self, &channel, request) ───────────► Status
 //! ```
 
 mod by_name;

@@ -70,7 +70,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Passes a write on.
+    /// Passes a write on. Does nothing for requests without data.
     #[inline]
     pub fn write(&mut self, channel: &Channel, offset_blocks: u64) {
         if self.lanes.has_data() {

@@ -4,6 +4,10 @@
 //! there: its header, and the future that the device made of it. The first poll happens inside
 //! `submit_request`; a completion polls the future again, in place. When the future is ready its
 //! output is noted; the I/O is completed when nothing of the request is in flight any more.
+//!
+//! A request that the device has [passed on](super::Device::pass) has no task, only the lanes of one.
+//! Where all of them succeed it is complete; else the task is made when the last has ended, and first
+//! polled inside of that completion.
 
 use core::cell::{Cell, UnsafeCell};
 use core::fmt;
