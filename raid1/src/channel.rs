@@ -10,26 +10,43 @@ use crate::legs::{LEGS_MAX, LegSet, Legs, Slot};
 /// A thread's channels to the legs that are in, by slot.
 pub(crate) struct Channel {
     legs: RefCell<[Option<bdev::Channel>; LEGS_MAX]>,
+    /// Which legs are written to.
     present: Cell<LegSet>,
+    /// Which of them are read from, too.
+    readable: Cell<LegSet>,
 }
 
 impl Channel {
-    /// Opens a channel to each leg that is in.
+    /// Opens a channel to each leg that is in, or leaving.
     pub(crate) fn open(legs: &Legs) -> Result<Self, Errno> {
         let mut channels = <[_; LEGS_MAX]>::default();
-        let mut present = LegSet::EMPTY;
-        for (slot, leg) in legs.present() {
+        let (mut present, mut readable) = (LegSet::EMPTY, LegSet::EMPTY);
+        for (slot, leg) in legs.open() {
             channels[slot.index()] = Some(bdev::Channel::new(&leg.desc)?);
             present.insert(slot);
+            if legs.is_in(slot) {
+                readable.insert(slot);
+            }
         }
         Ok(Self {
             legs: RefCell::new(channels),
             present: Cell::new(present),
+            readable: Cell::new(readable),
         })
     }
 
-    /// Lets go of a leg. What is in flight to it goes on, and keeps its channel until it ends.
+    /// Reads from a leg no more; what is in flight goes on. Writes go to it still: another thread may
+    /// read from it.
+    pub(crate) fn stop_reading(&self, slot: Slot) {
+        let mut readable = self.readable.get();
+        readable.remove(slot);
+        self.readable.set(readable);
+    }
+
+    /// Lets go of a leg, from which no thread reads any more. What is in flight to it goes on, and
+    /// keeps its channel until it ends.
     pub(crate) fn drop_leg(&self, slot: Slot) {
+        self.stop_reading(slot);
         let mut present = self.present.get();
         present.remove(slot);
         self.present.set(present);
@@ -42,7 +59,7 @@ impl Channel {
         drop(dropped);
     }
 
-    /// Which legs are in.
+    /// Which legs are written to.
     #[inline]
     pub(crate) fn present(&self) -> LegSet {
         self.present.get()
@@ -81,7 +98,7 @@ impl Channel {
         submit: impl FnOnce(&bdev::Channel),
     ) -> Option<Slot> {
         let legs = self.legs.borrow();
-        let mut candidates = self.present.get().without(tried);
+        let mut candidates = self.readable.get().without(tried);
         let mut slot = candidates.pop_first()?;
         let mut least = legs[slot.index()].as_ref()?;
         while let Some(other) = candidates.pop_first() {

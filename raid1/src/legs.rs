@@ -39,7 +39,6 @@ impl LegSet {
         self.0 &= !(1 << slot.index());
     }
 
-    #[cfg(test)]
     pub(crate) fn contains(self, slot: Slot) -> bool {
         self.0 & (1 << slot.index()) != 0
     }
@@ -83,14 +82,16 @@ impl LegSet {
 #[derive(Debug)]
 pub(crate) struct Legs {
     slots: Vec<Option<Leg>>,
+    /// Which of them are leaving: no longer read from, but written to until no thread reads from them.
+    leaving: LegSet,
 }
 
 /// What became of the wish to take a leg out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum TakeOut {
-    /// It is out.
+    /// It is leaving.
     Out,
-    /// It was out before.
+    /// It was leaving, or out, before.
     WasOut,
     /// It is the last one, and stays.
     Last,
@@ -100,6 +101,7 @@ impl Legs {
     pub(crate) fn new(legs: Vec<Leg>) -> Self {
         Self {
             slots: legs.into_iter().map(Some).collect(),
+            leaving: LegSet::EMPTY,
         }
     }
 
@@ -110,15 +112,29 @@ impl Legs {
 
     /// The legs that are in, with their slots.
     pub(crate) fn present(&self) -> impl Iterator<Item = (Slot, &Leg)> {
+        self.open()
+            .filter(|(slot, _)| !self.leaving.contains(*slot))
+    }
+
+    /// The legs that are in, and those that are leaving.
+    pub(crate) fn open(&self) -> impl Iterator<Item = (Slot, &Leg)> {
         (0..)
             .map(Slot)
             .zip(&self.slots)
             .filter_map(|(slot, leg)| Some((slot, leg.as_ref()?)))
     }
 
-    /// All slots, the empty ones too.
+    /// Whether a leg may be read from.
+    pub(crate) fn is_in(&self, slot: Slot) -> bool {
+        !self.leaving.contains(slot)
+    }
+
+    /// All slots; the leg of those where it is in.
     pub(crate) fn slots(&self) -> impl Iterator<Item = Option<&Leg>> {
-        self.slots.iter().map(Option::as_ref)
+        (0..)
+            .map(Slot)
+            .zip(&self.slots)
+            .map(|(slot, leg)| leg.as_ref().filter(|_| self.is_in(slot)))
     }
 
     /// The slot of a leg that is in, by the name of its base bdev.
@@ -128,15 +144,27 @@ impl Legs {
             .map(|(slot, _)| slot)
     }
 
-    /// Takes a leg out, unless it is the last. Its bdev is closed when the channels of all threads
-    /// have let go of it.
-    pub(crate) fn take_out(&mut self, slot: Slot) -> (TakeOut, Option<String>) {
-        let others = self.present().filter(|(other, _)| *other != slot).count();
-        match self.slots.get_mut(slot.index()) {
-            Some(Some(_)) if others == 0 => (TakeOut::Last, None),
-            Some(leg @ Some(_)) => (TakeOut::Out, leg.take().map(|leg| leg.name)),
-            _ => (TakeOut::WasOut, None),
+    /// Lets a leg leave, unless it is the last that is in: new channels write to it, but do not read.
+    /// Returns the name of a leg that was in.
+    pub(crate) fn leave(&mut self, slot: Slot) -> (TakeOut, Option<String>) {
+        let left = self.present().find(|(of, _)| *of == slot);
+        let Some(name) = left.map(|(_, leg)| leg.name.clone()) else {
+            return (TakeOut::WasOut, None);
+        };
+        if self.present().nth(1).is_none() {
+            return (TakeOut::Last, None);
         }
+        self.leaving.insert(slot);
+        (TakeOut::Out, Some(name))
+    }
+
+    /// Takes out a leg that is leaving, when no thread reads from it: new channels do not have it. Its
+    /// bdev is closed when the channels of all threads have let go of it.
+    pub(crate) fn take_out(&mut self, slot: Slot) -> Option<Leg> {
+        if self.is_in(slot) {
+            return None;
+        }
+        self.slots.get_mut(slot.index())?.take()
     }
 
     /// Lets go of all legs.

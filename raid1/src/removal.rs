@@ -1,8 +1,15 @@
 //! Legs that go: removed by their bdev's owner, by RPC, or because they failed a write.
 //!
-//! A leg is first taken out of the mirror's table, so that new channels do not have it, then out of
-//! each thread's channel. When that is done nobody reads from it, and what it missed can be
-//! acknowledged. Its bdev is closed when the last I/O to it has ended.
+//! That takes two rounds through the channels of all threads. In the first each stops to read from the
+//! leg, but goes on to write to it: a thread that did not would acknowledge what others still read from
+//! the leg as it was. When it is done nobody reads from the leg, and what it missed can be acknowledged.
+//! In the second each lets go of the leg. Its bdev is closed when the last I/O to it has ended.
+//!
+//! ```text
+//!  table   in ──leave──► leaving ──────────────────────► take_out ──► out
+//!  channels       stop_reading, one by one        drop_leg, one by one
+//!  new channels   read, write │ write                        │ neither
+//! ```
 
 use alloc::string::{String, ToString};
 
@@ -21,7 +28,7 @@ pub(crate) async fn take_out(
     slot: Slot,
     reason: &str,
 ) -> Result<TakeOut, Errno> {
-    let (taken, base) = mirror.device().legs.lock().take_out(slot);
+    let (taken, base) = mirror.device().legs.lock().leave(slot);
     if let Some(base) = base {
         log_warn!(
             "raid1 {}: base bdev '{base}' is out: {reason}",
@@ -30,6 +37,12 @@ pub(crate) async fn take_out(
     }
     if taken != TakeOut::Last {
         // Also where another is about to take it out: that may not have reached all threads yet.
+        mirror
+            .for_each_channel(move |_, channel| channel.stop_reading(slot))
+            .await?;
+        // What is dropped is dropped when the lock is free.
+        let out = mirror.device().legs.lock().take_out(slot);
+        drop(out);
         mirror
             .for_each_channel(move |_, channel| channel.drop_leg(slot))
             .await?;
