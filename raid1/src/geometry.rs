@@ -42,6 +42,7 @@ pub(crate) fn options_of(legs: &[Leg], uuid: Uuid) -> Result<Options, String> {
     options.uuid = uuid;
     options.write_cache = legs.iter().any(|leg| leg.desc.has_write_cache());
     options.physical_block_size = greatest(Desc::physical_block_size);
+    options.write_unit_size = desc.write_unit_size();
     // A boundary, or a preference, that legs do not share is nobody's.
     options.optimal_io_boundary = shared(legs, Desc::optimal_io_boundary);
     options.preferred_write_alignment = shared(legs, Desc::preferred_write_alignment);

@@ -4,17 +4,22 @@
 //! sight, so that nobody reads older data from it.
 
 use alloc::boxed::Box;
+use core::time::Duration;
 
 use barespdk::bdev::{self, IoError, IoType, Status};
 use barespdk::module::{FanOut, Request};
+use barespdk::runtime;
 
 use crate::channel::Channel;
 use crate::legs::{LegSet, Slot};
 use crate::mirror::Mirror;
 use crate::removal;
 
-/// How often a write is sent again to a leg that gave it up, as legs do when they are reset.
-const ABORTED_RETRIES: u32 = 3;
+/// How often a write is sent again to a leg that gave it up, as legs do while they are reset.
+const ABORTED_RETRIES: u32 = 500;
+
+/// How long to wait before that. With the number of tries, this is for how long a reset may last.
+const ABORTED_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> Status {
     let Ok(mut passed) = request.fan_out() else {
@@ -114,12 +119,13 @@ async fn settle(
             outcome.failed.insert(slot);
         }
     }
+    let mut status = Status::Success;
     while let Some(slot) = outcome.failed.pop_first() {
         if !removal::eject(mirror, slot).await {
-            return outcome.status;
+            status = outcome.status;
         }
     }
-    Status::Success
+    status
 }
 
 /// Sends a write again to one leg. Returns whether that did it.
@@ -139,6 +145,10 @@ async fn send_again(channel: &Channel, request: &Request<'_>, slot: Slot) -> boo
             return true;
         }
         if passed.error(0) != Some(IoError::Failed(Status::Aborted)) {
+            return false;
+        }
+        drop(passed);
+        if runtime::sleep(ABORTED_PAUSE).await.is_err() {
             return false;
         }
     }
