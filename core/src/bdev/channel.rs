@@ -394,7 +394,8 @@ impl Channel {
             };
             let Some((io, extra)) = data
                 .request()
-                .and_then(|io| Some((io, extra_of(io, span.metadata)?)))
+                // SAFETY: the request is borrowed by its data, so alive, and carries some.
+                .and_then(|io| Some((io, unsafe { extra_of(io, span.metadata) }?)))
             else {
                 return Ok(direction.op(iovs, blocks));
             };
@@ -491,20 +492,12 @@ fn blocks_of(data: &Data<'_>, block_size: u32) -> Option<u64> {
 }
 
 /// What goes with a request's data, where it is more than the data.
-fn extra_of(io: NonNull<ffi::spdk_bdev_io>, metadata: *mut c_void) -> Option<Extra> {
-    // SAFETY: the request is borrowed by its data, so alive.
-    unsafe {
-        if data::is_plain(io) {
-            return None;
-        }
-        let params = &raw const (*io.as_ptr()).u.bdev;
-        Some(Extra {
-            metadata,
-            memory_domain: (*params).memory_domain,
-            memory_domain_ctx: (*params).memory_domain_ctx,
-            dif_check_flags_exclude_mask: !(*params).dif_check_flags,
-        })
-    }
+///
+/// # Safety
+/// The I/O is alive, and of a type that carries data.
+unsafe fn extra_of(io: NonNull<ffi::spdk_bdev_io>, metadata: *mut c_void) -> Option<Extra> {
+    // SAFETY: the caller's word.
+    unsafe { (!data::is_plain(io)).then(|| Extra::of(io, metadata)) }
 }
 
 impl fmt::Debug for Channel {

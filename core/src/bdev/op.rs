@@ -1,6 +1,7 @@
 //! An operation on a lower bdev, as SPDK takes it.
 
 use core::ffi::{c_int, c_void};
+use core::ptr::NonNull;
 
 use barespdk_sys as ffi;
 use libc::iovec;
@@ -60,6 +61,22 @@ pub(crate) enum Op {
 }
 
 impl Extra {
+    /// What goes with the data of a request, whose separate metadata from the begin of the transfer on
+    /// is `metadata`.
+    ///
+    /// # Safety
+    /// The I/O is alive, and of a type that carries data.
+    pub(crate) unsafe fn of(io: NonNull<ffi::spdk_bdev_io>, metadata: *mut c_void) -> Self {
+        // SAFETY: the caller's word.
+        let params = unsafe { &(*io.as_ptr()).u.bdev };
+        Self {
+            metadata,
+            memory_domain: params.memory_domain,
+            memory_domain_ctx: params.memory_domain_ctx,
+            dif_check_flags_exclude_mask: !params.dif_check_flags,
+        }
+    }
+
     fn opts(&self) -> ffi::spdk_bdev_ext_io_opts {
         ffi::spdk_bdev_ext_io_opts {
             size: size_of::<ffi::spdk_bdev_ext_io_opts>(),

@@ -21,7 +21,7 @@ use barespdk_sys as ffi;
 
 use super::request::{self, Front, TASK_ALIGN};
 use crate::bdev::channel::{Channel, ChannelInner};
-use crate::bdev::data::task_of;
+use crate::bdev::data::{self, task_of};
 use crate::bdev::op::{Blocks, Extra, Iovs, Op};
 use crate::bdev::{IoError, IoType, Status};
 use crate::errno::Errno;
@@ -315,10 +315,7 @@ impl Lanes<'_> {
     ) {
         let params = self.params();
         // SAFETY: the I/O and its bdev are alive during the lifetime.
-        let (block_size, checked) = unsafe {
-            let bdev = (*self.io.as_ptr()).bdev;
-            ((*bdev).blocklen, (*bdev).dif_check_flags)
-        };
+        let block_size = unsafe { (*(*self.io.as_ptr()).bdev).blocklen };
         // Of no buffer see `Data::span`.
         if !there || block_size != channel.block_size() {
             self.refuse(if there { Errno::EINVAL } else { Errno::EFAULT });
@@ -329,18 +326,12 @@ impl Lanes<'_> {
             count: params.iovcnt,
         };
         let blocks = self.blocks(offset_blocks);
-        if params.md_buf.is_null()
-            && params.memory_domain.is_null()
-            && params.dif_check_flags == checked
-        {
+        // SAFETY: alive during the lifetime; with a buffer, so of a type that carries data.
+        if unsafe { data::is_plain(self.io) } {
             self.submit(channel, || plain(iovs, blocks));
         } else {
-            let extra = Extra {
-                metadata: params.md_buf,
-                memory_domain: params.memory_domain,
-                memory_domain_ctx: params.memory_domain_ctx,
-                dif_check_flags_exclude_mask: !params.dif_check_flags,
-            };
+            // SAFETY: as above.
+            let extra = unsafe { Extra::of(self.io, params.md_buf) };
             self.transfer_rare(channel, extended(iovs, blocks, extra));
         }
     }
