@@ -1,0 +1,1 @@
+//! The application framework. C: `spdk/event.h`.

@@ -1,0 +1,1 @@
+//! The environment: DMA memory, cores, ticks. C: `spdk/env.h`.

@@ -1,0 +1,1 @@
+//! The log. C: `spdk/log.h`.
