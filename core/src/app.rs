@@ -24,7 +24,7 @@ use alloc::ffi::CString;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::cell::Cell;
-use core::ffi::{c_int, c_void};
+use core::ffi::{CStr, c_int, c_void};
 use core::fmt;
 use core::marker::PhantomData;
 use core::mem::MaybeUninit;
@@ -51,6 +51,7 @@ pub struct App<'a> {
     reactor_mask: Option<String>,
     rpc_addr: Option<String>,
     json_config: Option<String>,
+    json_config_data: Option<Vec<u8>>,
     methods: Vec<&'a [Method]>,
     options: OptionTable<'a>,
     before_start: Option<BeforeStart<'a>>,
@@ -73,6 +74,9 @@ pub enum AppError {
     Option(String, &'static str),
     /// A method could not be registered.
     Method(RegisterError),
+    /// There is a configuration in memory, by [`App::json_config_data`], and a file to load as well.
+    /// This is the path of the file.
+    TwoConfigs(String),
     /// [`App::before_start`] gave up, with this message.
     BeforeStart(String),
 }
@@ -87,6 +91,10 @@ impl fmt::Display for AppError {
             Self::TooManyArguments => f.write_str("too many arguments"),
             Self::Option(name, why) => write!(f, "option --{name}: {why}"),
             Self::Method(error) => fmt::Display::fmt(error, f),
+            Self::TwoConfigs(path) => write!(
+                f,
+                "the configuration file {path:?} cannot be loaded: there is another configuration"
+            ),
             Self::BeforeStart(message) => f.write_str(message),
         }
     }
@@ -102,6 +110,7 @@ impl<'a> App<'a> {
             reactor_mask: None,
             rpc_addr: None,
             json_config: None,
+            json_config_data: None,
             methods: Vec::new(),
             options: OptionTable::new(),
             before_start: None,
@@ -126,6 +135,13 @@ impl<'a> App<'a> {
     /// The path of the configuration to load unless `--json` says otherwise.
     pub fn json_config(mut self, path: &str) -> Self {
         self.json_config = Some(path.into());
+        self
+    }
+
+    /// A configuration to load at the start: the text of what would be a file for `--json`. Only one
+    /// of the two can be loaded; see [`AppError::TwoConfigs`].
+    pub fn json_config_data(mut self, json: impl Into<Vec<u8>>) -> Self {
+        self.json_config_data = Some(json.into());
         self
     }
 
@@ -192,6 +208,7 @@ impl<'a> App<'a> {
             .json_config
             .map(|path| c_string("the configuration's path", path));
         let json_config = json_config.transpose()?;
+        let mut json_config_data = self.json_config_data;
         let mut args = Args::new(&name, args)?;
         let options = self.options.prepare()?;
         let startup = Startup::claim()?;
@@ -213,6 +230,16 @@ impl<'a> App<'a> {
             ffi::SPDK_APP_PARSE_ARGS_HELP => return Ok(0),
             _ => return Ok(WRONG_ARGUMENTS),
         }
+        if let Some(json) = &mut json_config_data {
+            let file = opts.json_config_file;
+            if !file.is_null() {
+                // SAFETY: a path of ours or an argument, both of which end in NUL and still live.
+                let path = unsafe { CStr::from_ptr(file) };
+                return Err(AppError::TwoConfigs(path.to_string_lossy().into_owned()));
+            }
+            opts.json_data = json.as_mut_ptr().cast();
+            opts.json_data_size = json.len();
+        }
 
         for method in self.methods.into_iter().flatten() {
             startup.register(method).map_err(AppError::Method)?;
@@ -229,7 +256,7 @@ impl<'a> App<'a> {
         let context = ptr::from_ref(&*running).cast_mut();
         RUNNING.store(context, Ordering::Release);
         // SAFETY: `startup` shows that SPDK has not been started in this process. The options and
-        // all that they point to - our strings and the arguments - live until after
+        // all that they point to - our texts and the arguments - live until after
         // `spdk_app_fini`, and so does `running`, which is accessed on the app thread alone until
         // this call returns.
         let code = unsafe { ffi::spdk_app_start(&raw mut opts, Some(started), context.cast()) };
