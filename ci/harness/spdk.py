@@ -22,14 +22,15 @@ def program(name):
     return Path(found) if found else None
 
 
-def version():
-    """What `spdk_tgt --version` says of itself, such as "SPDK v26.01 git sha1 2ef883ef96"."""
-    tgt = program("spdk_tgt") or program("bdevperf")
-    if tgt is None:
+def version(path=None):
+    """What a program says that it is, such as "SPDK v26.01 git sha1 2ef883ef96"; `spdk_tgt` or
+    `bdevperf` unless it is named."""
+    path = path or program("spdk_tgt") or program("bdevperf")
+    if path is None:
         return "unknown"
-    out = subprocess.run([tgt, "--version"], capture_output=True, text=True, check=False)
-    found = re.search(r"SPDK v\S+( git sha1 \w+)?", out.stdout + out.stderr)
-    return found.group(0) if found else "unknown"
+    out = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)
+    found = re.search(r"SPDK v.*", out.stdout + out.stderr)
+    return found.group(0).strip() if found else "unknown"
 
 
 def huge_pages_free():

@@ -18,6 +18,8 @@ def pytest_addoption(parser):
     """Options of ours."""
     parser.addoption("--quick", action="store_true",
                      help="run bdevperf for seconds rather than a minute")
+    parser.addoption("--backend", choices=["spdk", "embedded"], default="spdk",
+                     help="what raid1 was built with; without SPDK, its own programs are not used")
     parser.addoption("--stock", action="store_true",
                      help="run the suite on SPDK's own raid module, to test the suite itself")
 
@@ -42,13 +44,29 @@ def scratch():
 
 
 @pytest.fixture(scope="session")
-def program(stock):
+def backend(request):
+    """What raid1 was built with."""
+    return request.config.getoption("--backend")
+
+
+@pytest.fixture(scope="session")
+def raid1(backend):
+    """Path of the binary, which must be of the backend that is to be tested."""
+    assert spdk.BINARY.is_file(), f"{spdk.BINARY} was not built"
+    is_embedded = "embedded" in spdk.version(spdk.BINARY)
+    assert is_embedded == (backend == "embedded"), f"{spdk.BINARY} is of the other backend"
+    return spdk.BINARY
+
+
+@pytest.fixture(scope="session")
+def program(request, backend, stock):
     """Path of a program, and what to preload into it; skips the test if it is not there."""
 
     def find(name):
         if name == "raid1" and not stock:
-            assert spdk.BINARY.is_file(), f"{spdk.BINARY} was not built"
-            return spdk.BINARY, []
+            return request.getfixturevalue("raid1"), []
+        if backend == "embedded":
+            pytest.skip(f"{name} is a program of SPDK, which is not tested here")
         name = "spdk_tgt" if name == "raid1" else name
         path = spdk.program(name)
         if path is None:
