@@ -1,4 +1,26 @@
 //! The bdev modules: `malloc`, `null`, `aio`, `error`, `delay`, `passthru`.
+//!
+//! ```text
+//!   malloc  null  aio      error  delay  passthru       what each kind of bdev does
+//!      │      │    │          └──────┴──────┴── base    another bdev below: claimed, passed on to
+//!      └──────┴────┴─────────────────┴── device         memory, functions and end of a bdev
+//!   completions, poller, channel, io, memory, json      the ABI, in types that keep its rules
+//! ```
+
+mod channel;
+mod completions;
+mod device;
+mod io;
+mod json;
+mod malloc;
+mod memory;
+mod module;
+mod null;
+mod poller;
+mod uuid;
 
 /// Adds the modules and their RPCs. Before the bdev subsystem starts.
-pub(crate) fn register() {}
+pub(crate) fn register() {
+    malloc::add();
+    null::add();
+}
