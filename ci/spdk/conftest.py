@@ -20,6 +20,8 @@ def pytest_addoption(parser):
                      help="run bdevperf for seconds rather than a minute")
     parser.addoption("--backend", choices=["spdk", "embedded"], default="spdk",
                      help="what raid1 was built with; without SPDK, its own programs are not used")
+    parser.addoption("--record", action="store_true",
+                     help="write down the answers of this SPDK, to compare others with")
     parser.addoption("--stock", action="store_true",
                      help="run the suite on SPDK's own raid module, to test the suite itself")
 

@@ -1,0 +1,4 @@
+"""Where the embedded backend answers otherwise than SPDK, and why: (method/path, reason)."""
+
+DIFFERENCES = [
+]

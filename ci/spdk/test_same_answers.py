@@ -1,0 +1,109 @@
+"""The stock client gets the same answers from both backends, but for listed differences.
+
+`answers.json` holds those of the real SPDK; `pytest test_same_answers.py --record` writes it anew.
+"""
+
+import json
+import re
+from fnmatch import fnmatch
+from pathlib import Path
+
+import pytest
+from spdk.rpc.client import JSONRPCException
+
+from differences import DIFFERENCES
+from harness.application import Error
+from script import CALLS
+
+ANSWERS = Path(__file__).with_name("answers.json")
+UUID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+# Numbers that tell of time, of memory or of chance.
+MEASURED = re.compile(r"tsc|ticks|^(irq|sys|usr)$|busy|idle|tick_rate|(^|_)(pid|tid|id|core)$|ms$|usage|elapsed")
+
+
+def normal(value, key="", name=""):
+    """What of an answer does not change from run to run."""
+    if isinstance(value, dict):
+        return {k: normal(v, k, name) for k, v in value.items()}
+    if isinstance(value, list):
+        return [normal(item, key, name) for item in value]
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, (int, float)):
+        return "number" if MEASURED.search(key) else value
+    if isinstance(value, str):
+        value = value.replace(name, "{file}") if name else value
+        return value if value.startswith("5f2f9e0c") else UUID.sub("uuid", value)
+    return value
+
+
+def ask(app, scratch):
+    """The answers to all calls."""
+    file = scratch / "file"
+    with file.open("wb") as opened:
+        opened.truncate(16 << 20)
+    answers = []
+    for method, params in CALLS:
+        params = {key: value.format(file=file) if isinstance(value, str) else value
+                  for key, value in params.items()}
+        try:
+            answer = {"result": app.call(method, **params)}
+        except Error as error:
+            answer = {"error": {"code": error.code, "message": error.message}}
+        except JSONRPCException as error:
+            pytest.fail(f"{method}: {error}")
+        answers.append({"method": method, **normal(answer, name=str(file))})
+    return answers
+
+
+def leaves(value, path=""):
+    """All that is not a container, by path; and the lengths of containers."""
+    if isinstance(value, dict) and value:
+        for key, item in value.items():
+            yield from leaves(item, f"{path}/{key}")
+    elif isinstance(value, list) and value:
+        for index, item in enumerate(value):
+            label = item.get("name", index) if isinstance(item, dict) else index
+            yield from leaves(item, f"{path}/{label}")
+    else:
+        yield path, value
+
+
+def unexpected(ours, theirs):
+    """Differences that are not listed, one line each, and the listed ones that were seen."""
+    lines, seen = [], set()
+    for number, (mine, other) in enumerate(zip(ours, theirs, strict=True)):
+        assert mine["method"] == other["method"]
+        left, right = dict(leaves(mine)), dict(leaves(other))
+        for path in sorted(left.keys() | right.keys()):
+            if path in left and path in right and left[path] == right[path]:
+                continue
+            whole = f"{mine['method']}{path}"
+            match = [item for item in DIFFERENCES if fnmatch(whole, item[0])]
+            seen.update(item[0] for item in match)
+            if not match:
+                lines.append(f"call {number}: {whole}: here {left.get(path, 'nothing')!r}, "
+                             f"on SPDK {right.get(path, 'nothing')!r}")
+    return lines, seen
+
+
+def test_the_answers(request, start, scratch, backend):
+    answers = ask(start("raid1"), scratch)
+    if request.config.getoption("--record"):
+        assert backend == "spdk", "the answers of record are those of the real SPDK"
+        ANSWERS.write_text(json.dumps(answers, indent=1) + "\n", encoding="utf-8")
+    recorded = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    lines, seen = unexpected(answers, recorded)
+    if backend == "spdk":
+        assert not seen, f"the record is not of this SPDK: {seen}"
+    assert not lines, "\n".join(lines)
+    if backend == "embedded":
+        stale = [pattern for pattern, _ in DIFFERENCES if pattern not in seen]
+        assert not stale, f"listed, and not there: {stale}"
+
+
+def test_a_difference_shows():
+    recorded = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    changed = json.loads(ANSWERS.read_text(encoding="utf-8"))
+    changed[13]["result"] = "M1"
+    assert len(unexpected(changed, recorded)[0]) == 1
