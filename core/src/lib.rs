@@ -104,14 +104,14 @@
 //! | copy to a buffer, from a slice | [`Data::copy_to`](bdev::Data::copy_to), [`Data::copy_from`](bdev::Data::copy_from) |
 //! | iovecs | **not given out**: I/O takes the [`Data`](bdev::Data) as it is |
 //! | bdev module: init, types, state of a thread, submit | [`module::Driver`], [`Device::supports`](module::Device::supports), [`Device::Channel`](module::Device::Channel), [`Device::submit`](module::Device::submit) |
-//! | request: type, offset, blocks, block length, range, DIF type | [`module::Request`], [`bdev::IoType`] |
+//! | request: type, offset, blocks, block length, range, DIF type; besides: zones, NVMe commands, what a seek finds | [`module::Request`], [`bdev::IoType`] |
 //! | completion here | the output of `submit` |
 //! | completion on another thread | await what the other thread does ([`Thread::spawn`](thread::Thread::spawn)): SPDK completes a request on its own thread alone |
 //! | channel: typed state, borrowed and counted | [`io_device::ChannelRef`], [`io_device::Channel`] |
 //! | delete a bdev of one's own by name | [`Module::unregister`](module::Module::unregister) |
 //! | registry of own bdevs | **not here**: keep the handles that [`Module::register`](module::Module::register) gives, as the mirror does |
 //! | client: open by name, block length and count, channel | [`Desc::open`](bdev::Desc::open), [`block_size`](bdev::Desc::block_size), [`num_blocks`](bdev::Desc::num_blocks), [`Channel::new`](bdev::Channel::new) |
-//! | read, write; besides: unmap, write zeroes, flush, reset, compare, copy, abort, seek | the methods of [`bdev::Channel`] |
+//! | read, write; besides: unmap, write zeroes, flush, reset, compare, copy, abort, seek, zones, NVMe commands | the methods of [`bdev::Channel`] |
 //! | metadata, extended options | those of a request go with its [`Data`](bdev::Data); **no call** for a metadata buffer of one's own |
 //! | bdev options, from RPC arguments too | [`module::Options`], [`Options::from_params`](module::Options::from_params), [`Options::update`](module::Options::update): names as in SPDK's RPCs |
 //! | RPC: handler, typed parameters, errors | [`rpc::Method`], [`rpc::Params`], [`rpc::RpcError`]; asynchronous ones too |

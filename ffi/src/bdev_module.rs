@@ -314,6 +314,7 @@ bit_fields! {
         #[set(set_dif_is_head_of_md)]
         dif_is_head_of_md: 3 + 1,
         /// Whether it is zoned.
+        #[set(set_zoned)]
         zoned: 4 + 1,
         /// Whether it reports media management events.
         media_events: 5 + 1,

@@ -112,10 +112,12 @@ impl ChannelInner {
 
 /// What a transfer does with its data.
 #[derive(Clone, Copy)]
-enum Direction {
+pub(super) enum Direction {
     Read,
     Write,
     Compare,
+    /// A write to a zone, which is the offset.
+    Append,
 }
 
 impl Direction {
@@ -125,6 +127,7 @@ impl Direction {
             Direction::Read => Op::Read(iovs, blocks),
             Direction::Write => Op::Write(iovs, blocks),
             Direction::Compare => Op::Compare(iovs, blocks, ptr::null_mut()),
+            Direction::Append => Op::ZoneAppend(iovs, blocks, ptr::null_mut()),
         }
     }
 }
@@ -226,7 +229,7 @@ impl Channel {
         if compare.len() != write.len() || compare.request() != write.request() {
             return Io::refused(Errno::EINVAL);
         }
-        if let Some(io) = write.request() {
+        if let Some(io) = write.block_request() {
             // SAFETY: the request is borrowed by its data, so alive.
             if unsafe { !data::is_plain(io) } {
                 return Io::refused(Errno::ENOTSUP);
@@ -335,7 +338,7 @@ impl Channel {
 
     /// Submits an operation without data.
     #[inline]
-    fn plain(&self, op: Op) -> Io {
+    pub(super) fn plain(&self, op: Op) -> Io {
         self.with_slot(None, |_| Ok(op))
     }
 
@@ -369,7 +372,12 @@ impl Channel {
     }
 
     #[cold]
-    fn transfer_part(&self, direction: Direction, data: &Data<'_>, offset_blocks: u64) -> Io {
+    pub(super) fn transfer_part(
+        &self,
+        direction: Direction,
+        data: &Data<'_>,
+        offset_blocks: u64,
+    ) -> Io {
         let Some(count) = blocks_of(data, self.inner.block_size) else {
             return Io::refused(Errno::EINVAL);
         };
@@ -393,7 +401,7 @@ impl Channel {
                 count: span.iovcnt,
             };
             let Some((io, extra)) = data
-                .request()
+                .block_request()
                 // SAFETY: the request is borrowed by its data, so alive, and carries some.
                 .and_then(|io| Some((io, unsafe { extra_of(io, span.metadata) }?)))
             else {
@@ -409,7 +417,10 @@ impl Channel {
                 Direction::Compare if extra.memory_domain.is_null() => {
                     Ok(Op::Compare(iovs, blocks, extra.metadata))
                 }
-                Direction::Compare => Err(Errno::ENOTSUP),
+                Direction::Append if extra.memory_domain.is_null() => {
+                    Ok(Op::ZoneAppend(iovs, blocks, extra.metadata))
+                }
+                Direction::Compare | Direction::Append => Err(Errno::ENOTSUP),
             }
         })
     }
@@ -454,7 +465,7 @@ impl Channel {
 
     /// Submits the operation that `prepare` makes.
     #[inline]
-    fn with_slot(
+    pub(super) fn with_slot(
         &self,
         request: Option<NonNull<ffi::spdk_bdev_io>>,
         prepare: impl FnOnce(&Slot) -> Result<Op, Errno>,

@@ -14,6 +14,7 @@ use barespdk_sys as ffi;
 use libc::iovec;
 
 use super::io_type::IoType;
+use super::nvme::NvmeCommand;
 use crate::errno::Errno;
 use crate::executor::task::Header;
 
@@ -45,6 +46,8 @@ enum Source {
     Request(NonNull<ffi::spdk_bdev_io>),
     /// What such a request writes if its data compares equal.
     Fused(NonNull<ffi::spdk_bdev_io>),
+    /// What such a request, an NVMe command, moves.
+    Nvme(NonNull<ffi::spdk_bdev_io>),
     Buffer(Rc<SharedBuf>),
 }
 
@@ -145,6 +148,19 @@ impl<'a> Data<'a> {
         }
     }
 
+    /// What an NVMe command moves.
+    ///
+    /// # Safety
+    /// The I/O was submitted to a bdev of ours with a task, carries an NVMe command, with iovecs, and
+    /// outlives `'a`.
+    pub(crate) unsafe fn of_nvme(io: NonNull<ffi::spdk_bdev_io>) -> Self {
+        Self {
+            source: Source::Nvme(io),
+            part: None,
+            _request: PhantomData,
+        }
+    }
+
     /// Turns a buffer into data that several I/O can move parts of. [`Data::into_buffer`] takes it
     /// out again. Allocates; [`Channel::read_buf`](super::Channel::read_buf) does not.
     pub fn from_buffer(buffer: DmaBuf) -> Data<'static> {
@@ -205,6 +221,8 @@ impl<'a> Data<'a> {
                     (*params).num_blocks.saturating_mul(block_size)
                 }
             }
+            // SAFETY: the request is borrowed, so alive, and an NVMe command.
+            Source::Nvme(io) => unsafe { (*io.as_ptr()).u.nvme_passthru.nbytes as u64 },
             Source::Buffer(shared) => shared.buffer.len() as u64,
         }
     }
@@ -317,7 +335,7 @@ impl<'a> Data<'a> {
             }),
             ..self.clone()
         };
-        if let Some(io) = self.request() {
+        if let Some(io) = self.block_request() {
             // SAFETY: the request is borrowed, so alive.
             let params = unsafe { &raw const (*io.as_ptr()).u.bdev };
             // SAFETY: as above.
@@ -344,6 +362,10 @@ impl<'a> Data<'a> {
     /// Whether the memory may be changed: not that of a request which brings its data.
     #[inline(always)]
     pub(crate) fn may_be_read_into(&self) -> bool {
+        if let Source::Nvme(io) = self.source {
+            // SAFETY: the request is borrowed, so alive, and an NVMe command.
+            return NvmeCommand::from_raw(unsafe { &(*io.as_ptr()).u.nvme_passthru.cmd }).reads();
+        }
         // SAFETY: the request is borrowed, so alive.
         self.request()
             .is_none_or(|io| unsafe { u32::from((*io.as_ptr()).r#type) } == IoType::READ.raw())
@@ -351,8 +373,10 @@ impl<'a> Data<'a> {
 
     fn is_busy(&self) -> bool {
         match &self.source {
-            // SAFETY: the request is borrowed, so alive, and has a task.
-            Source::Request(io) | Source::Fused(io) => unsafe { task_of(*io).as_ref() }.holds() > 0,
+            Source::Request(io) | Source::Fused(io) | Source::Nvme(io) => {
+                // SAFETY: the request is borrowed, so alive, and has a task.
+                unsafe { task_of(*io).as_ref() }.holds() > 0
+            }
             Source::Buffer(shared) => shared.in_flight.get() > 0,
             Source::Nothing => false,
         }
@@ -377,6 +401,20 @@ impl<'a> Data<'a> {
                     let count = usize::try_from((*params).fused_iovcnt).unwrap_or(0);
                     let iovs = (*params).fused_iovs;
                     (iovs, if iovs.is_null() { 0 } else { count })
+                }
+            }
+            Source::Nvme(io) => {
+                // SAFETY: the request is borrowed, so alive, and an NVMe command. Where it has one
+                // buffer, `answer::prepare` has made an iovec of it.
+                unsafe {
+                    let params = &raw const (*io.as_ptr()).u.nvme_passthru;
+                    if u32::from((*io.as_ptr()).r#type) == IoType::NVME_IOV_MD.raw() {
+                        let count = usize::try_from((*params).iovcnt).unwrap_or(0);
+                        let iovs = (*params).iovs;
+                        (iovs, if iovs.is_null() { 0 } else { count })
+                    } else {
+                        (&raw mut (*io.as_ptr()).iov, 1)
+                    }
                 }
             }
             Source::Buffer(shared) => (shared.iov.as_ptr(), 1),
@@ -553,8 +591,17 @@ impl<'a> Data<'a> {
     #[inline]
     pub(crate) fn request(&self) -> Option<NonNull<ffi::spdk_bdev_io>> {
         match self.source {
-            Source::Request(io) | Source::Fused(io) => Some(io),
+            Source::Request(io) | Source::Fused(io) | Source::Nvme(io) => Some(io),
             Source::Buffer(_) | Source::Nothing => None,
+        }
+    }
+
+    /// The request that the data belongs to, where that is of a type whose parameters are blocks.
+    #[inline]
+    pub(crate) fn block_request(&self) -> Option<NonNull<ffi::spdk_bdev_io>> {
+        match self.source {
+            Source::Request(io) | Source::Fused(io) => Some(io),
+            Source::Nvme(_) | Source::Buffer(_) | Source::Nothing => None,
         }
     }
 
@@ -562,7 +609,7 @@ impl<'a> Data<'a> {
     #[inline]
     pub(crate) fn shared(&self) -> Option<Rc<SharedBuf>> {
         match &self.source {
-            Source::Request(_) | Source::Fused(_) | Source::Nothing => None,
+            Source::Request(_) | Source::Fused(_) | Source::Nvme(_) | Source::Nothing => None,
             Source::Buffer(shared) => Some(Rc::clone(shared)),
         }
     }

@@ -7,6 +7,7 @@ use core::cell::{Cell, RefCell};
 use core::ffi::{CStr, c_void};
 use core::fmt;
 use core::ptr;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use barespdk_sys as ffi;
 
@@ -67,6 +68,8 @@ struct DescInner {
     /// The thread that opened it.
     record: Arc<Record>,
     block_size: u32,
+    /// As SPDK's own mark: for writing by `open`, or by `claim`.
+    writable: AtomicBool,
     home: *mut Home,
 }
 
@@ -135,6 +138,7 @@ impl Desc {
                 bdev,
                 record,
                 block_size: ffi::spdk_bdev_desc_get_block_size(raw),
+                writable: AtomicBool::new(access == Access::Write),
                 home,
             };
             Ok(Self {
@@ -164,7 +168,12 @@ impl Desc {
         Errno::check(unsafe { ffi::spdk_bdev_module_claim_bdev(self.bdev(), self.raw(), module) })?;
         // SAFETY: `home` is alive as long as the descriptor is open; this is its thread.
         unsafe { (*self.inner.home).claimed.set(true) };
+        self.inner.writable.store(true, Ordering::Relaxed);
         Ok(())
+    }
+
+    pub(super) fn is_writable(&self) -> bool {
+        self.inner.writable.load(Ordering::Relaxed)
     }
 
     /// The name.
@@ -234,6 +243,16 @@ properties! {
     is_md_separate: bool = spdk_bdev_is_md_separate;
     /// Whether it is a zoned device.
     is_zoned: bool = spdk_bdev_is_zoned;
+    /// The size of a zone, in blocks; 0 where there are none.
+    zone_size: u64 = spdk_bdev_get_zone_size;
+    /// How many blocks can be appended to a zone at once; 0 for no limit.
+    max_zone_append_size: u32 = spdk_bdev_get_max_zone_append_size;
+    /// How many zones can be open; 0 for no limit.
+    max_open_zones: u32 = spdk_bdev_get_max_open_zones;
+    /// How many zones can be open or closed, so partly written; 0 for no limit.
+    max_active_zones: u32 = spdk_bdev_get_max_active_zones;
+    /// How many open zones suit the medium; 0 where it does not matter.
+    optimal_open_zones: u32 = spdk_bdev_get_optimal_open_zones;
     /// Bytes of data per block, without interleaved metadata.
     data_block_size: u32 = spdk_bdev_get_data_block_size;
     /// Bytes per block of the medium.

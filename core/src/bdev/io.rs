@@ -57,7 +57,7 @@ impl Io {
 
     /// Asks for the outcome; with it, `look` sees the slot, before that goes.
     #[inline]
-    fn poll_slot(
+    pub(super) fn poll_slot(
         &mut self,
         cx: &mut Context<'_>,
         look: impl FnOnce(&Slot),
@@ -158,7 +158,7 @@ impl Future for SeekIo {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut offset = u64::MAX;
         self.0
-            .poll_slot(cx, |slot| offset = slot.offset())
+            .poll_slot(cx, |slot| offset = slot.result())
             .map(|outcome| {
                 // SPDK says with the largest number that there is none.
                 outcome.map(|()| (offset != u64::MAX).then_some(offset))

@@ -71,23 +71,19 @@ impl IoType {
         )
     }
 
-    /// Whether a [`Request`](crate::module::Request) of this type could be served: it has no place for
-    /// what the others bring or want back (buffers lent, zones, NVMe commands, offsets found), which C
-    /// would read all the same.
-    pub(crate) const fn can_be_served(self) -> bool {
-        !matches!(
+    /// Whether requests of this type are NVMe commands.
+    #[inline]
+    pub(crate) const fn is_nvme(self) -> bool {
+        matches!(
             self,
-            Self::ZCOPY
-                | Self::GET_ZONE_INFO
-                | Self::ZONE_MANAGEMENT
-                | Self::ZONE_APPEND
-                | Self::NVME_ADMIN
-                | Self::NVME_IO
-                | Self::NVME_IO_MD
-                | Self::NVME_IOV_MD
-                | Self::SEEK_HOLE
-                | Self::SEEK_DATA
+            Self::NVME_ADMIN | Self::NVME_IO | Self::NVME_IO_MD | Self::NVME_IOV_MD
         )
+    }
+
+    /// Whether a [`Request`](crate::module::Request) of this type could be served: memory that is lent
+    /// stays with its borrower when the request is complete, and is of no request then.
+    pub(crate) const fn can_be_served(self) -> bool {
+        !matches!(self, Self::ZCOPY)
     }
 
     /// The number that C uses.

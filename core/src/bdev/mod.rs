@@ -7,6 +7,10 @@
 //!
 //! A [`Desc`] is an open bdev, a [`Channel`] a thread's way to it. [`Data`] is what an I/O moves:
 //! the data of a request, or a buffer.
+//!
+//! Every type of I/O is there but zero-copy (`spdk_bdev_zcopy_start`): it lends the memory of the device
+//! itself, which other requests may change at the same time. Safe code could do no more with that than
+//! copy in and out, and that is what reading and writing do.
 
 use alloc::ffi::CString;
 
@@ -18,16 +22,20 @@ mod desc;
 mod io;
 mod io_type;
 pub(crate) mod making;
+mod nvme;
 pub(crate) mod op;
 mod slot;
 pub(crate) mod status;
+mod zone;
 
 pub use channel::Channel;
 pub use data::Data;
 pub use desc::{Access, Desc, Event};
 pub use io::{BufIo, Io, SeekIo};
 pub use io_type::IoType;
+pub use nvme::{NvmeCommand, NvmeIo, NvmeOutcome};
 pub use status::{IoError, Status};
+pub use zone::{AppendIo, ZoneAction, ZoneInfo, ZoneKind, ZoneState, ZonesIo};
 
 /// Whether there is a bdev of this name, or with this alias, such as its UUID. On an SPDK thread.
 pub fn exists(name: &str) -> bool {

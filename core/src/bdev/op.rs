@@ -7,6 +7,7 @@ use barespdk_sys as ffi;
 use libc::iovec;
 
 use super::channel::ChannelInner;
+use super::nvme::NvmeJob;
 
 /// Iovecs, by pointer.
 #[derive(Clone, Copy)]
@@ -55,6 +56,15 @@ pub(crate) enum Op {
     },
     SeekData(u64),
     SeekHole(u64),
+    ZoneInfo {
+        zone_id: u64,
+        count: usize,
+        zones: *mut ffi::spdk_bdev_zone_info,
+    },
+    ZoneManagement(u64, ffi::spdk_bdev_zone_action),
+    /// The offset is the zone; the last is separate metadata, or null.
+    ZoneAppend(Iovs, Blocks, *mut c_void),
+    Nvme(*const NvmeJob),
     Reset,
     /// Aborts the I/O whose callback argument this is.
     Abort(*mut c_void),
@@ -229,6 +239,30 @@ impl Op {
                 Op::SeekHole(offset) => {
                     ffi::spdk_bdev_seek_hole(desc, ch, offset, callback, argument)
                 }
+                Op::ZoneInfo {
+                    zone_id,
+                    count,
+                    zones,
+                } => ffi::spdk_bdev_get_zone_info(
+                    desc, ch, zone_id, count, zones, callback, argument,
+                ),
+                Op::ZoneManagement(zone_id, action) => {
+                    ffi::spdk_bdev_zone_management(desc, ch, zone_id, action, callback, argument)
+                }
+                Op::ZoneAppend(Iovs { iovs, count }, blocks, metadata) => {
+                    ffi::spdk_bdev_zone_appendv_with_md(
+                        desc,
+                        ch,
+                        iovs,
+                        count,
+                        metadata,
+                        blocks.offset,
+                        blocks.count,
+                        callback,
+                        argument,
+                    )
+                }
+                Op::Nvme(job) => (*job).submit(channel, callback, argument),
                 Op::Reset => ffi::spdk_bdev_reset(desc, ch, callback, argument),
                 Op::Abort(target) => ffi::spdk_bdev_abort(desc, ch, target, callback, argument),
             }

@@ -23,6 +23,7 @@
 
 use alloc::rc::Rc;
 use alloc::vec::Vec;
+use core::any::Any;
 use core::cell::{Cell, RefCell, UnsafeCell};
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
@@ -33,6 +34,7 @@ use barespdk_sys as ffi;
 
 use super::channel::ChannelInner;
 use super::data::{PartIovs, SharedBuf};
+use super::io_type::IoType;
 use super::op::Op;
 use super::status::{IoError, Status};
 use crate::errno::Errno;
@@ -77,6 +79,8 @@ pub(super) enum Keep {
     Buffer(DmaBuf),
     Shared(Rc<SharedBuf>),
     SharedPair(Rc<SharedBuf>, Rc<SharedBuf>),
+    /// What the one who waits looks into.
+    Other(#[expect(dead_code, reason = "kept, and dropped")] Rc<dyn Any>),
 }
 
 /// See the module's documentation.
@@ -93,8 +97,8 @@ pub(super) struct Slot {
     attached: Cell<bool>,
     /// Whether any of the fields below holds something to drop.
     laden: Cell<bool>,
-    /// What a seek has found.
-    offset: Cell<u64>,
+    /// What the I/O has found, beyond its data.
+    result: Cell<u64>,
     keep: Cell<Keep>,
     waker: Cell<Option<Waker>>,
     done: Cell<Option<(Done, *mut c_void)>>,
@@ -170,7 +174,7 @@ impl Slot {
             parent: Cell::new(None),
             next_free: Cell::new(None),
             outcome: Cell::new(Ok(())),
-            offset: Cell::new(0),
+            result: Cell::new(0),
             phase: Cell::new(Phase::Free),
             listener: Cell::new(Listener::Nobody),
             attached: Cell::new(false),
@@ -324,16 +328,17 @@ impl Slot {
         self.waker.set(if same { old } else { Some(waker.clone()) });
     }
 
-    /// What a seek has found; of an I/O that is done.
-    pub(super) fn offset(&self) -> u64 {
-        self.offset.get()
+    /// What an I/O that is done has found: the offset of a seek, the location of an append, dword 0 of
+    /// an NVMe completion.
+    pub(super) fn result(&self) -> u64 {
+        self.result.get()
     }
 
     /// The buffer of an I/O that is done.
     pub(super) fn take_buffer(&self) -> Option<DmaBuf> {
         match self.keep.replace(Keep::Nothing) {
             Keep::Buffer(buffer) => Some(buffer),
-            Keep::Nothing | Keep::Shared(_) | Keep::SharedPair(..) => None,
+            Keep::Nothing | Keep::Shared(_) | Keep::SharedPair(..) | Keep::Other(_) => None,
         }
     }
 
@@ -363,8 +368,11 @@ impl Slot {
 
 #[inline(always)]
 fn callback(op: &Op) -> ffi::spdk_bdev_io_completion_cb {
-    if matches!(op, Op::SeekData(_) | Op::SeekHole(_)) {
-        Some(complete_seek)
+    if matches!(
+        op,
+        Op::SeekData(_) | Op::SeekHole(_) | Op::ZoneAppend(..) | Op::Nvme(_)
+    ) {
+        Some(complete_with_result)
     } else {
         Some(complete)
     }
@@ -385,15 +393,20 @@ unsafe extern "C" fn complete(io: *mut ffi::spdk_bdev_io, success: bool, slot: *
     }
 }
 
-/// As `complete`, for an I/O whose result is an offset.
-unsafe extern "C" fn complete_seek(io: *mut ffi::spdk_bdev_io, success: bool, slot: *mut c_void) {
-    // SAFETY: as in `complete`.
+/// As `complete`, for an I/O that finds something.
+unsafe extern "C" fn complete_with_result(
+    io: *mut ffi::spdk_bdev_io,
+    success: bool,
+    slot: *mut c_void,
+) {
+    // SAFETY: as in `complete`; of the unions, the member that belongs to the type is read.
     unsafe {
-        if success {
-            (*slot.cast::<Slot>())
-                .offset
-                .set(ffi::spdk_bdev_io_get_seek_offset(io));
-        }
+        let result = match IoType::from_raw((*io).r#type.into()) {
+            IoType::SEEK_DATA | IoType::SEEK_HOLE => ffi::spdk_bdev_io_get_seek_offset(io),
+            IoType::ZONE_APPEND => (*io).u.bdev.offset_blocks,
+            _ => (*io).internal.error.nvme.cdw0.into(),
+        };
+        (*slot.cast::<Slot>()).result.set(result);
         complete(io, success, slot);
     }
 }
@@ -482,7 +495,7 @@ impl Slot {
     #[cold]
     fn release_memory(&self) {
         match self.keep.replace(Keep::Nothing) {
-            Keep::Nothing => {}
+            Keep::Nothing | Keep::Other(_) => {}
             // A buffer is handed back by `take_buffer`.
             Keep::Buffer(buffer) => self.keep.set(Keep::Buffer(buffer)),
             Keep::Shared(shared) => shared.end(),

@@ -13,6 +13,7 @@ use core::sync::atomic::{AtomicU8, Ordering};
 
 use barespdk_sys as ffi;
 
+use super::answer;
 use super::options::Options;
 use super::pass::{Pass, Passed};
 use super::request::{self, Request, RequestTask, TASK_ALIGN};
@@ -39,8 +40,7 @@ pub trait Device: Send + Sync + Sized + 'static {
     fn open_channel(&self) -> Result<Self::Channel, Errno>;
 
     /// Whether requests of this type are served. The bdev layer emulates some of the others. It is not
-    /// asked of types whose parameters or results a [`Request`] does not have: zero-copy, zones, seeks
-    /// and NVMe commands.
+    /// asked of zero-copy, which cannot be served.
     fn supports(&self, io_type: IoType) -> bool;
 
     /// Serves a request, which is completed with the output: on this thread, after all I/O that was
@@ -362,6 +362,9 @@ unsafe extern "C" fn submit_request<D: Device>(
             return ffi::spdk_bdev_io_complete(io, ffi::SPDK_BDEV_IO_STATUS_FAILED);
         }
         let io = NonNull::new_unchecked(io);
+        if u32::from((*io.as_ptr()).r#type) > IoType::WRITE.raw() {
+            answer::prepare(io);
+        }
         if D::PASSES {
             let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();
             let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();

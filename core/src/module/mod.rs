@@ -10,6 +10,7 @@
 //!                            └─────── D::submit(&self, &channel, request) ───────────► Status
 //! ```
 
+mod answer;
 mod by_name;
 mod device;
 mod fan_out;
@@ -29,10 +30,11 @@ use alloc::string::String;
 
 use barespdk_sys as ffi;
 
+pub use answer::RequestId;
 pub use device::{Bdev, Device};
 pub use fan_out::{Failed, FanOut};
 pub use lanes::LANES_MAX;
-pub use options::Options;
+pub use options::{Options, Zones};
 pub use pass::Pass;
 pub use request::{GetBuffer, Request};
 

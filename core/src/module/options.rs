@@ -59,6 +59,23 @@ pub struct Options {
     pub dif_is_head_of_md: bool,
     /// Which parts of the protection information are checked: `SPDK_DIF_FLAGS_*`.
     pub dif_check_flags: u32,
+    /// The zones, where there are any.
+    pub zones: Option<Zones>,
+}
+
+/// The zones of a bdev.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Zones {
+    /// The size of each. Not 0.
+    pub size: u64,
+    /// How many blocks can be appended at once.
+    pub max_append_size: u32,
+    /// How many can be open.
+    pub max_open: u32,
+    /// How many can be open or closed, so partly written.
+    pub max_active: u32,
+    /// How many open ones suit the medium.
+    pub optimal_open: u32,
 }
 
 impl Options {
@@ -89,6 +106,7 @@ impl Options {
             dif_pi_format: ffi::SPDK_DIF_PI_FORMAT_16,
             dif_is_head_of_md: false,
             dif_check_flags: 0,
+            zones: None,
         }
     }
 
@@ -181,6 +199,7 @@ impl Options {
             && self.num_blocks > 0
             && self.required_alignment < 32
             && !(self.md_interleave && self.md_size >= self.block_size)
+            && self.zones.is_none_or(|zones| zones.size > 0)
     }
 
     pub(super) fn apply(&self, bdev: &mut ffi::spdk_bdev) {
@@ -212,6 +231,14 @@ impl Options {
         bdev.dif_pi_format = self.dif_pi_format;
         bdev.set_dif_is_head_of_md(self.dif_is_head_of_md.into());
         bdev.dif_check_flags = self.dif_check_flags;
+        if let Some(zones) = &self.zones {
+            bdev.set_zoned(1);
+            bdev.zone_size = zones.size;
+            bdev.max_zone_append_size = zones.max_append_size;
+            bdev.max_open_zones = zones.max_open;
+            bdev.max_active_zones = zones.max_active;
+            bdev.optimal_open_zones = zones.optimal_open;
+        }
     }
 }
 

@@ -193,7 +193,7 @@ unsafe fn io_of(task: NonNull<Header>) -> NonNull<ffi::spdk_bdev_io> {
 /// The request is completed by the output of the future that serves it, once, and cannot be looked
 /// at after: it cannot be kept beyond `'a`.
 pub struct Request<'a> {
-    io: NonNull<ffi::spdk_bdev_io>,
+    pub(super) io: NonNull<ffi::spdk_bdev_io>,
     _lent: PhantomData<&'a ()>,
 }
 
@@ -222,13 +222,14 @@ impl<'a> Request<'a> {
         IoType::from_raw(u32::from(unsafe { (*self.io.as_ptr()).r#type }))
     }
 
-    /// The first block. Of no meaning for a reset or an abort.
+    /// The first block; that of the zone for an append, where to begin for a seek. Of no meaning for
+    /// resets, aborts, NVMe commands, and reports and management of zones.
     #[inline]
     pub fn offset_blocks(&self) -> u64 {
         self.params().offset_blocks
     }
 
-    /// How many blocks. Of no meaning for a reset or an abort.
+    /// How many blocks. Of no meaning for seeks, and where [`Request::offset_blocks`] has none.
     #[inline]
     pub fn num_blocks(&self) -> u64 {
         self.params().num_blocks
@@ -264,14 +265,17 @@ impl<'a> Request<'a> {
         unsafe { ffi::spdk_bdev_io_get_submit_tsc(self.io.as_ptr()) }
     }
 
-    /// The data that a write or a compare brings; of a read, what its submitter gave, which may be
-    /// nothing: see [`Request::buffer`]. A request of a type without data has none, and I/O with that
+    /// The data that a write, an append or a compare brings; of a read, what its submitter gave, which
+    /// may be nothing: see [`Request::buffer`]; of an NVMe command, what it moves. A request of a type without data has none, and I/O with that
     /// is refused.
     #[inline]
     pub fn data(&self) -> Data<'a> {
         if self.io_type().carries_data() {
             // SAFETY: alive during `'a`, of a bdev of ours, with a task and with iovecs.
             unsafe { Data::of_request(self.io) }
+        } else if self.io_type().is_nvme() {
+            // SAFETY: as above; `prepare` has seen to the iovecs.
+            unsafe { Data::of_nvme(self.io) }
         } else {
             Data::nothing()
         }

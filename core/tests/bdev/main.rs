@@ -15,6 +15,7 @@ mod io;
 mod lab;
 mod life;
 mod memory;
+mod rare;
 mod raw;
 mod requests;
 mod support;
@@ -84,6 +85,8 @@ const TESTS: &[Test] = tests! {
         blocks_of_another_size, every_status, no_memory_is_tried_again, every_type_through,
         used_before_the_first_poll, completed_after_its_last_io, a_write_is_not_read_into,
         a_wake_after_the_end, a_buffer_asked_for_twice;
+    rare:
+        seeks, zones, zones_refused, nvme_commands, a_request_aborts_another;
     from_c:
         split_and_gathered, a_read_without_a_buffer, metadata_of_another_size;
     fan_out:

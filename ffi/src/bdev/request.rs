@@ -21,6 +21,7 @@ use super::{
     spdk_bdev, spdk_bdev_desc, spdk_bdev_ext_io_opts, spdk_bdev_io, spdk_bdev_io_completion_cb,
     spdk_bdev_io_wait_entry,
 };
+use crate::nvme_spec::spdk_nvme_cmd;
 use crate::thread::spdk_io_channel;
 
 unsafe extern "C" {
@@ -173,6 +174,57 @@ unsafe extern "C" {
         dst_offset_blocks: u64,
         src_offset_blocks: u64,
         num_blocks: u64,
+        cb: spdk_bdev_io_completion_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Sends an NVMe admin command with `nbytes` of data. The command is copied; that it moves no
+    /// more than `nbytes` is not checked.
+    pub fn spdk_bdev_nvme_admin_passthru(
+        desc: *mut spdk_bdev_desc,
+        ch: *mut spdk_io_channel,
+        cmd: *const spdk_nvme_cmd,
+        buf: *mut c_void,
+        nbytes: usize,
+        cb: spdk_bdev_io_completion_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Sends an NVMe I/O command, as [`spdk_bdev_nvme_admin_passthru`].
+    pub fn spdk_bdev_nvme_io_passthru(
+        bdev_desc: *mut spdk_bdev_desc,
+        ch: *mut spdk_io_channel,
+        cmd: *const spdk_nvme_cmd,
+        buf: *mut c_void,
+        nbytes: usize,
+        cb: spdk_bdev_io_completion_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Sends an NVMe I/O command with `md_len` bytes of separate metadata.
+    pub fn spdk_bdev_nvme_io_passthru_md(
+        bdev_desc: *mut spdk_bdev_desc,
+        ch: *mut spdk_io_channel,
+        cmd: *const spdk_nvme_cmd,
+        buf: *mut c_void,
+        nbytes: usize,
+        md_buf: *mut c_void,
+        md_len: usize,
+        cb: spdk_bdev_io_completion_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Sends an NVMe I/O command whose data is scattered, with `md_len` bytes of separate metadata,
+    /// which may be none.
+    pub fn spdk_bdev_nvme_iov_passthru_md(
+        desc: *mut spdk_bdev_desc,
+        ch: *mut spdk_io_channel,
+        cmd: *const spdk_nvme_cmd,
+        iov: *mut iovec,
+        iovcnt: c_int,
+        nbytes: usize,
+        md_buf: *mut c_void,
+        md_len: usize,
         cb: spdk_bdev_io_completion_cb,
         cb_arg: *mut c_void,
     ) -> c_int;
