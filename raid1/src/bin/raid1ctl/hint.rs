@@ -1,0 +1,71 @@
+//! Hints for names that do not exist.
+
+/// So alike two names must be, of 0 to 1, that one may have been typed for the other.
+const ALIKE_MIN: f64 = 0.7;
+/// A longer list helps nobody.
+const SHOWN_MAX: usize = 12;
+
+/// What the user may have meant by `typed`, and which names there are. `noun`: what they are of.
+pub(crate) fn names(noun: &str, typed: &str, names: &[String]) -> Option<String> {
+    let names: Vec<&str> = names
+        .iter()
+        .map(String::as_str)
+        .filter(|name| *name != typed)
+        .collect();
+    if names.is_empty() {
+        return Some(format!("there is no {noun} at all"));
+    }
+    let mut hint = String::new();
+    if let Some(name) = closest(typed, &names) {
+        hint = format!("did you mean '{name}'? ");
+    }
+    let shown = names.get(..SHOWN_MAX).unwrap_or(&names).join(", ");
+    let more = match names.len().checked_sub(SHOWN_MAX) {
+        Some(more @ 1..) => format!(" and {more} more"),
+        _ => String::new(),
+    };
+    Some(hint + &format!("The {noun}s are: {shown}{more}"))
+}
+
+/// The name that is most like what was typed, if any is.
+fn closest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
+    let typed = typed.to_lowercase();
+    let alike = |name: &str| strsim::normalized_damerau_levenshtein(&typed, &name.to_lowercase());
+    let scored = names.iter().map(|name| (alike(name), *name));
+    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0))?;
+    (best.0 >= ALIKE_MIN).then_some(best.1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn owned(names: &[&str]) -> Vec<String> {
+        names.iter().map(|name| (*name).to_owned()).collect()
+    }
+
+    #[test]
+    fn typing_errors_are_understood() {
+        let names_of = |typed, list: &[&str]| names("leg", typed, &owned(list)).unwrap();
+        assert_eq!(
+            names_of("leg0", &["Leg0", "Disk"]),
+            "did you mean 'Leg0'? The legs are: Leg0, Disk"
+        );
+        assert_eq!(
+            names_of("m0-lge1", &["m0-leg0", "m0-leg1"]),
+            "did you mean 'm0-leg1'? The legs are: m0-leg0, m0-leg1"
+        );
+        assert_eq!(names_of("x", &["Leg0"]), "The legs are: Leg0");
+        assert_eq!(names_of("x", &[]), "there is no leg at all");
+    }
+
+    #[test]
+    fn long_lists_are_cut() {
+        let list: Vec<_> = (0..20).map(|number| format!("n{number}")).collect();
+        assert!(
+            names("bdev", "other", &list)
+                .unwrap()
+                .ends_with("n11 and 8 more")
+        );
+    }
+}

@@ -1,0 +1,1 @@
+//! raid1ctl, driven as its users do.
