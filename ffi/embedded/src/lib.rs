@@ -43,11 +43,14 @@ macro_rules! same_as_declared {
     };
 }
 
+// First, so that the other parts have its macros.
+#[macro_use]
+mod log;
+
 mod app;
 mod bdev;
 mod env;
 mod json;
-mod log;
 mod modules;
 mod reactor;
 mod rpc;
