@@ -15,19 +15,19 @@
 //! C: `spdk/thread.h`.
 
 mod channel;
-mod for_each;
+pub(crate) mod list;
 
 pub use channel::{Channel, ChannelRef};
 
 use alloc::ffi::CString;
 use alloc::sync::Arc;
-use alloc::vec::Vec;
 use core::ffi::c_void;
 use core::fmt;
 use core::ops::Deref;
 
 use barespdk_sys as ffi;
 
+use self::list::{ChannelList, HasChannels};
 use crate::errno::Errno;
 use crate::message::{Receiver, Sender, oneshot};
 use crate::mutex::Mutex;
@@ -71,10 +71,22 @@ pub trait Device: Send + Sync + 'static {
 /// What SPDK knows as the io_device: its address is the key.
 struct Shared<D: Device> {
     device: D,
-    /// One entry for each thread with a channel, by ascending id.
-    channels: Mutex<Vec<channel::Entry<D>>>,
+    channels: ChannelList<channel::Open<D>>,
     /// Told when SPDK has let go.
     unregistered: Mutex<Option<Sender<()>>>,
+}
+
+impl<D: Device> HasChannels for Shared<D> {
+    type Channel = channel::Open<D>;
+    type State = D::Channel;
+
+    fn channels(&self) -> &ChannelList<channel::Open<D>> {
+        &self.channels
+    }
+
+    fn state(channel: &channel::Open<D>) -> &D::Channel {
+        channel.state()
+    }
 }
 
 impl<D: Device> Shared<D> {
@@ -102,7 +114,7 @@ impl<D: Device> IoDevice<D> {
         let name = CString::new(name).map_err(|_| Errno::EINVAL)?;
         let shared = Arc::new(Shared {
             device,
-            channels: Mutex::new(Vec::new()),
+            channels: ChannelList::new(),
             unregistered: Mutex::new(None),
         });
         // SAFETY: on an SPDK thread. SPDK gets a reference of its own to what the address points to,
@@ -133,8 +145,9 @@ impl<D: Device> IoDevice<D> {
     /// order of their ids. Gives `visit` back at the end, with all that it gathered.
     ///
     /// It starts at once, not when the future is first polled, and goes on if the future is dropped.
-    /// May be called from any thread, SPDK's or not. A channel that is made or dropped meanwhile is
-    /// visited or not. The device may be dropped meanwhile.
+    /// May be called from any thread, SPDK's or not. A channel that is made meanwhile is visited, or its
+    /// [`Device::open_channel`] begins after this call; one that is dropped is visited or not. The
+    /// device may be dropped meanwhile.
     ///
     /// The future fails with `ENOMEM` if there was no memory for a message; then some channels were
     /// not visited.
@@ -142,12 +155,12 @@ impl<D: Device> IoDevice<D> {
     where
         F: FnMut(&D::Channel) + Send + 'static,
     {
-        for_each::start(&self.shared, visit)
+        list::for_each(&self.shared, visit)
     }
 
     /// How many threads have a channel at this moment.
     pub fn channel_count(&self) -> usize {
-        self.shared.channels.lock().len()
+        self.shared.channels.len()
     }
 
     /// Takes the device from SPDK, as drop does, and gives a future of the moment when the last channel

@@ -13,8 +13,8 @@ use barespdk_sys as ffi;
 
 use super::{Device, Shared};
 use crate::errno::Errno;
+use crate::thread::Origin;
 use crate::thread::record::Record;
-use crate::thread::{self, Origin};
 
 /// The alignment that SPDK gives to a context: its header of 96 bytes comes from `calloc`.
 const ALIGN_MAX: usize = 16;
@@ -30,7 +30,7 @@ pub(super) struct Context<D: Device> {
 }
 
 /// A channel that has been made.
-struct Open<D: Device> {
+pub(super) struct Open<D: Device> {
     state: D::Channel,
     /// How many [`Channel`]s there are. Together they hold one reference of SPDK's.
     users: Cell<usize>,
@@ -64,32 +64,9 @@ impl<D: Device> Context<D> {
     }
 }
 
-/// Where a thread's channel is; in the device's list, for those who walk it.
-pub(super) struct Entry<D: Device> {
-    pub(super) record: Arc<Record>,
-    open: NonNull<Open<D>>,
-}
-
-// SAFETY: `open` is followed on the thread of `record` alone ([`Entry::visit`]).
-unsafe impl<D: Device> Send for Entry<D> {}
-
-impl<D: Device> Shared<D> {
-    /// Calls `visit` with the current thread's channel, if it has one.
-    pub(super) fn visit(&self, visit: impl FnOnce(&D::Channel)) {
-        let Some(id) = thread::current_id() else {
-            return;
-        };
-        let open = {
-            let channels = self.channels.lock();
-            let found = channels.binary_search_by_key(&id, |entry| entry.record.id());
-            found.ok().map(|index| channels[index].open)
-        };
-        if let Some(open) = open {
-            // SAFETY: an entry is there from the end of `create` to the start of `destroy`, both of
-            // which run on its thread, which is this one. `destroy` is called from a message of SPDK,
-            // hence not while this call lasts, even if `visit` drops the last `Channel`.
-            visit(unsafe { &open.as_ref().state });
-        }
+impl<D: Device> Open<D> {
+    pub(super) fn state(&self) -> &D::Channel {
+        &self.state
     }
 }
 
@@ -120,18 +97,24 @@ unsafe fn open<D: Device>(
     if record.is_closed() {
         return Err(Errno::ESHUTDOWN);
     }
-    // SAFETY: by contract.
-    let device = unsafe { shared.as_ref() };
-    let state = device.device.open_channel()?;
-    let mut channels = device.channels.lock();
-    if channels.try_reserve(1).is_err() {
-        // The state's drop is foreign code.
-        drop(channels);
-        return Err(Errno::ENOMEM);
-    }
-    // SAFETY: by contract memory for a context, which nobody reads but for `ready` until that is on.
-    let open = unsafe {
+    // SAFETY: by contract the device is alive, and the context is memory for one, which nobody reads but
+    // for `ready` until that is on. What is in the list is written, or taken out, before this thread
+    // takes its next message; `destroy` takes it out too.
+    let (device, open) = unsafe {
         let open = NonNull::new_unchecked((*context).open.as_mut_ptr());
+        (shared.as_ref(), open)
+    };
+    // SAFETY: as above.
+    unsafe { device.channels.insert(record, open)? };
+    let state = match device.device.open_channel() {
+        Ok(state) => state,
+        Err(errno) => {
+            device.channels.remove(record);
+            return Err(errno);
+        }
+    };
+    // SAFETY: as above.
+    unsafe {
         open.write(Open {
             state,
             users: Cell::new(0),
@@ -139,17 +122,8 @@ unsafe fn open<D: Device>(
             record: Arc::clone(record),
         });
         (*context).ready = true;
-        open
-    };
+    }
     record.channel_opened();
-    let index = channels.partition_point(|entry| entry.record.id() < record.id());
-    channels.insert(
-        index,
-        Entry {
-            record: Arc::clone(record),
-            open,
-        },
-    );
     Ok(())
 }
 
@@ -168,12 +142,7 @@ pub(super) unsafe extern "C" fn destroy<D: Device>(device: *mut c_void, context:
         )
     };
     let Open { state, record, .. } = open;
-    let mut channels = shared.channels.lock();
-    let found = channels.binary_search_by_key(&record.id(), |entry| entry.record.id());
-    let entry = found.ok().map(|index| channels.remove(index));
-    // Both of the following are foreign code or end in some: not under the lock.
-    drop(channels);
-    drop(entry);
+    shared.channels.remove(&record);
     drop(state);
     // Last: until here the thread may be told to visit its channel.
     record.channel_closed();

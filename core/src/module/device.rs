@@ -1,13 +1,12 @@
 //! A bdev of ours.
 
-use alloc::boxed::Box;
 use alloc::ffi::CString;
 use alloc::sync::Arc;
 use core::cell::UnsafeCell;
 use core::ffi::{CStr, c_int, c_void};
 use core::fmt;
 use core::future::Future;
-use core::mem::{self, ManuallyDrop};
+use core::mem;
 use core::ptr::NonNull;
 use core::sync::atomic::{AtomicU8, Ordering};
 
@@ -21,6 +20,7 @@ use crate::bdev::making::Making;
 use crate::bdev::{IoType, Status};
 use crate::completion::{Sender, completion};
 use crate::errno::Errno;
+use crate::io_device::list::{self, ChannelList, HasChannels};
 use crate::json::{ArrayWriter, JsonWriter, ObjectWriter};
 use crate::message::Job;
 use crate::runtime::{self, RuntimeRef};
@@ -82,11 +82,12 @@ enum Life {
     Gone,
 }
 
-struct Node<D> {
+struct Node<D: Device> {
     bdev: UnsafeCell<ffi::spdk_bdev>,
     fn_table: ffi::spdk_bdev_fn_table,
     name: CString,
     life: AtomicU8,
+    channels: ChannelList<ChannelContext<D>>,
     device: D,
 }
 
@@ -95,6 +96,19 @@ struct Node<D> {
 unsafe impl<D: Device> Send for Node<D> {}
 // SAFETY: as above.
 unsafe impl<D: Device> Sync for Node<D> {}
+
+impl<D: Device> HasChannels for Node<D> {
+    type Channel = ChannelContext<D>;
+    type State = D::Channel;
+
+    fn channels(&self) -> &ChannelList<ChannelContext<D>> {
+        &self.channels
+    }
+
+    fn state(context: &ChannelContext<D>) -> &D::Channel {
+        &context.channel
+    }
+}
 
 /// A bdev of ours, registered: a counted handle, for any thread, that may outlive the bdev.
 pub struct Bdev<D: Device> {
@@ -111,9 +125,9 @@ impl<D: Device> Clone for Bdev<D> {
 
 /// What SPDK keeps as the context of a channel.
 struct ChannelContext<D: Device> {
-    // Dropped first: it may hold I/O, whose channels hold the runtime.
     channel: D::Channel,
     runtime: RuntimeRef,
+    record: Arc<Record>,
 }
 
 /// The size of `driver_ctx` that requests of a device need.
@@ -155,6 +169,7 @@ impl<D: Device> Bdev<D> {
             fn_table: fn_table::<D>(),
             name,
             life: AtomicU8::new(Life::New as u8),
+            channels: ChannelList::new(),
             device,
         });
         let context = Arc::as_ptr(&node);
@@ -245,34 +260,21 @@ impl<D: Device> Bdev<D> {
     }
 
     /// Calls `visit` with each channel of the bdev, on that channel's thread, one after the other.
-    /// On the app thread. Channels made meanwhile may be left out: what `visit` changes, let
-    /// [`Device::open_channel`] look at first.
+    /// On the app thread. A channel that is made meanwhile is visited, or its
+    /// [`Device::open_channel`] begins after this call, so sees what was changed before.
     ///
     /// # Errors
-    /// `ENODEV` where the bdev is gone, `EPERM` on another thread than the app thread.
+    /// `ENODEV` where the bdev is gone, `EPERM` on another thread than the app thread; `ENOMEM` where
+    /// there was none for a message: then some channels were not visited.
     pub async fn for_each_channel(
         &self,
-        visit: impl FnMut(&D, &D::Channel) + Send + 'static,
+        mut visit: impl FnMut(&D, &D::Channel) + Send + 'static,
     ) -> Result<(), Errno> {
         self.check_registered()?;
-        let (sender, done) = completion::<c_int>();
-        let visitor = Box::new(Visitor::<D> {
-            node: Arc::clone(&self.node),
-            visit: Box::new(visit),
-            sender: ManuallyDrop::new(sender),
-        });
-        // SAFETY: the device is registered, and SPDK does not end its registration meanwhile; the
-        // context is used by one thread after the other, as the messages go, and then by `visited`,
-        // here.
-        unsafe {
-            ffi::spdk_for_each_channel(
-                Arc::as_ptr(&self.node).cast_mut().cast(),
-                Some(visit_channel::<D>),
-                Box::into_raw(visitor).cast(),
-                Some(visited::<D>),
-            );
-        }
-        Errno::check(done.await.unwrap_or(-libc::EIO))
+        let node = Arc::clone(&self.node);
+        list::for_each(&self.node, move |channel| visit(&node.device, channel))
+            .await
+            .map(drop)
     }
 
     /// Says that the number of blocks has changed. On the app thread.
@@ -301,36 +303,6 @@ impl<D: Device> fmt::Debug for Bdev<D> {
 unsafe extern "C" fn unregistered(sender: *mut c_void, rc: c_int) {
     // SAFETY: made by `unregister`; SPDK calls this once, on the thread that asked.
     unsafe { Sender::<c_int>::from_context(sender) }.send(rc);
-}
-
-type Visit<D> = dyn FnMut(&D, &<D as Device>::Channel) + Send;
-
-/// What goes from thread to thread in `for_each_channel`.
-struct Visitor<D: Device> {
-    node: Arc<Node<D>>,
-    visit: Box<Visit<D>>,
-    /// Of the thread that asked: touched by `visited` alone.
-    sender: ManuallyDrop<Sender<c_int>>,
-}
-
-unsafe extern "C" fn visit_channel<D: Device>(i: *mut ffi::spdk_io_channel_iter) {
-    // SAFETY: the iteration was begun by `for_each_channel`, with a visitor that this thread alone
-    // has now, on a channel of a device of type `D`.
-    unsafe {
-        let visitor = &mut *ffi::spdk_io_channel_iter_get_ctx(i).cast::<Visitor<D>>();
-        let channel = ffi::spdk_io_channel_iter_get_channel(i);
-        let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
-        (visitor.visit)(&visitor.node.device, &(*context).channel);
-        ffi::spdk_for_each_channel_continue(i, 0);
-    }
-}
-
-unsafe extern "C" fn visited<D: Device>(i: *mut ffi::spdk_io_channel_iter, status: c_int) {
-    // SAFETY: as above; SPDK calls this once, last, on the thread that asked.
-    let mut visitor =
-        unsafe { Box::from_raw(ffi::spdk_io_channel_iter_get_ctx(i).cast::<Visitor<D>>()) };
-    // SAFETY: taken once.
-    unsafe { ManuallyDrop::take(&mut visitor.sender) }.send(status);
 }
 
 fn fn_table<D: Device>() -> ffi::spdk_bdev_fn_table {
@@ -429,26 +401,62 @@ unsafe extern "C" fn create_channel<D: Device>(device: *mut c_void, context: *mu
     };
     // SAFETY: the io_device is a node of type `D`, which is alive.
     let node = unsafe { &*device.cast::<Node<D>>() };
-    let made = RuntimeRef::current().and_then(|runtime| {
-        let _making = Making::begin(node.bdev.get())?;
-        Ok(ChannelContext {
-            channel: node.device.open_channel()?,
-            runtime,
-        })
-    });
-    match made {
-        Ok(made) => {
-            // SAFETY: SPDK hands over a context of this size and alignment.
-            unsafe { context.cast::<ChannelContext<D>>().write(made) };
-            0
-        }
-        Err(errno) => errno.to_rc(),
-    }
+    // SAFETY: SPDK hands over a context of this size and alignment, and calls `destroy_channel` for it
+    // if this succeeds.
+    let made = unsafe { make_channel(node, NonNull::new_unchecked(context.cast())) };
+    made.map_or_else(Errno::to_rc, |()| 0)
 }
 
-unsafe extern "C" fn destroy_channel<D: Device>(_device: *mut c_void, context: *mut c_void) {
-    // SAFETY: made by `create_channel`, destroyed once, on the same thread, with no I/O in flight.
-    unsafe { context.cast::<ChannelContext<D>>().drop_in_place() };
+/// # Safety
+/// `context` is memory for a context, which stays until [`destroy_channel`] if this succeeds.
+unsafe fn make_channel<D: Device>(
+    node: &Node<D>,
+    context: NonNull<ChannelContext<D>>,
+) -> Result<(), Errno> {
+    let (runtime, record) = (RuntimeRef::current()?, Record::current()?);
+    // SAFETY: it is written or taken out before this thread takes a message, and taken out by
+    // `destroy_channel`.
+    unsafe { node.channels.insert(&record, context)? };
+    let made = Making::begin(node.bdev.get()).and_then(|_making| node.device.open_channel());
+    let channel = match made {
+        Ok(channel) => channel,
+        Err(errno) => {
+            node.channels.remove(&record);
+            return Err(errno);
+        }
+    };
+    record.channel_opened();
+    // SAFETY: the caller's word.
+    unsafe {
+        context.write(ChannelContext {
+            channel,
+            runtime,
+            record,
+        });
+    }
+    Ok(())
+}
+
+unsafe extern "C" fn destroy_channel<D: Device>(device: *mut c_void, context: *mut c_void) {
+    // SAFETY: made by `create_channel`, destroyed once, on the same thread, with no I/O in flight; SPDK
+    // keeps the device until this returns.
+    let (node, context) = unsafe {
+        (
+            &*device.cast::<Node<D>>(),
+            context.cast::<ChannelContext<D>>().read(),
+        )
+    };
+    node.channels.remove(&context.record);
+    let ChannelContext {
+        channel,
+        runtime,
+        record,
+    } = context;
+    // First: it may hold I/O, whose channels hold the runtime.
+    drop(channel);
+    drop(runtime);
+    // Last: until here the thread may be told to visit its channel.
+    record.channel_closed();
 }
 
 unsafe extern "C" fn dump_info_json<D: Device>(

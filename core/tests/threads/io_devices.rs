@@ -276,6 +276,58 @@ pub(crate) async fn for_each_from_outside() -> Outcome {
     Ok(())
 }
 
+/// A channel that has looked at the device before something changed there, but is not made yet when the
+/// walk begins that tells of it: left out, it would never know.
+pub(crate) async fn for_each_meets_a_channel_half_made() -> Outcome {
+    #[derive(Default)]
+    struct Slow {
+        value: Counter,
+        looked: AtomicBool,
+        go: AtomicBool,
+    }
+
+    impl Device for Slow {
+        type Channel = Cell<usize>;
+
+        fn open_channel(&self) -> Result<Cell<usize>, Errno> {
+            let seen = self.value.get();
+            self.looked.store(true, Ordering::SeqCst);
+            while !self.go.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Ok(Cell::new(seen))
+        }
+    }
+
+    let slow = Arc::new(IoDevice::new("slow", Slow::default())?);
+    let there = other_core("slow")?;
+    let held = {
+        let slow = Arc::clone(&slow);
+        there.spawn(move || async move {
+            let channel = slow.channel()?;
+            while channel.get() == 0 {
+                pause(Duration::from_micros(100)).await;
+            }
+            Ok::<_, Errno>(channel.get())
+        })
+    };
+    if there_is_one_core() {
+        slow.go.store(true, Ordering::SeqCst);
+    }
+    check!(until(|| slow.looked.load(Ordering::SeqCst)).await);
+    slow.value.add();
+    let walk = slow.for_each_channel(|channel| channel.set(7));
+    slow.go.store(true, Ordering::SeqCst);
+    let _ = walk.await?;
+    check_eq!(held.await?, Ok(7));
+    end(&there).await?;
+    Ok(())
+}
+
+fn there_is_one_core() -> bool {
+    barespdk::cpuset::Cpuset::of_application().iter().count() == 1
+}
+
 pub(crate) async fn the_device_goes_during_for_each() -> Outcome {
     for _ in 0..100 {
         let log = Arc::default();

@@ -152,7 +152,7 @@ const TESTS: &[Test] = tests! {
     io_devices:
         channels_are_counted, state_lives_in_the_channel, failing_to_open, a_channel_of_itself,
         the_device_outlives_its_channels, unregister_waits, for_each_goes_in_order,
-        for_each_from_outside, the_device_goes_during_for_each, threads_exit_during_for_each,
+        for_each_from_outside, for_each_meets_a_channel_half_made, the_device_goes_during_for_each, threads_exit_during_for_each,
         dropped_outside_of_spdk, raw_references, reopened_by_a_destructor, dropped_on_a_wrong_thread;
     locals:
         each_thread_has_its_own, types_do_not_mix, use_within_use, dropped_at_exit,
