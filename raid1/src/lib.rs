@@ -32,5 +32,6 @@ mod leg;
 mod legs;
 mod mirror;
 mod mirrors;
+mod nbd;
 mod removal;
 mod rpc;

@@ -1,0 +1,466 @@
+//! What serves connections: one on each SPDK thread of the server's.
+//!
+//! ```text
+//!   poller, each turn:  Watch::poll ──► accept, or note what sockets tell ──► run those that are hot
+//!   poller, each second: those that take too long go
+//!   messages: adopt a connection, listen, stop listening, close an export
+//! ```
+
+use alloc::boxed::Box;
+use alloc::rc::Rc;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
+use core::sync::atomic::Ordering;
+
+use barespdk::bdev::Channel;
+use barespdk::completion::{Completion, Sender, completion};
+use barespdk::errno::Errno;
+use barespdk::local::LocalKey;
+use barespdk::poller::{Polled, Poller};
+use barespdk::{log_error, log_notice, log_warn};
+
+use super::connection::{Connection, Host};
+use super::export::{CONNECTIONS_MAX, Export, Place, Visit};
+use super::memory::Memory;
+use super::session::End;
+use super::socket::{Event, Socket, Watch};
+
+/// How many connections are accepted in one turn.
+const ACCEPTS_MAX: usize = 16;
+
+/// Tokens of listeners have this bit.
+const LISTENER: u64 = 1 << 63;
+
+const SECOND_US: u64 = 1_000_000;
+
+/// The worker of each thread, made when it is first asked for.
+static WORKER: LocalKey<RefCell<Option<Running>>> = LocalKey::new(|| RefCell::new(None));
+
+/// A worker, and what drives it. It goes with its thread.
+struct Running {
+    worker: Rc<RefCell<Worker>>,
+    _turns: Poller,
+    _seconds: Poller,
+}
+
+/// What is served on one thread.
+struct Worker {
+    watch: Watch,
+    memory: Rc<Memory>,
+    places: Vec<Watched>,
+    /// By token. Where one has gone is a gap, for the next.
+    connections: Vec<Option<Box<Connection>>>,
+    gaps: Vec<usize>,
+    /// Which ones to run in the next turn.
+    hot: Vec<usize>,
+    served: Vec<Served>,
+    /// Which thread is to have the next connection.
+    next_worker: Cell<usize>,
+}
+
+/// A place where connections are accepted.
+struct Watched {
+    place: Arc<Place>,
+    /// Not, where there was no room for a connection: for up to a second.
+    is_armed: bool,
+}
+
+/// An export that this thread has served.
+struct Served {
+    export: Arc<Export>,
+    channel: Channel,
+    connections: usize,
+    /// Who waits for its end; it ends as soon as there are any.
+    waiting: Vec<Sender<()>>,
+}
+
+/// Calls `work` with the worker of this thread.
+fn with<R>(work: impl FnOnce(&mut Worker) -> R) -> Result<R, Errno> {
+    WORKER.with(|running| {
+        let mut running = running.try_borrow_mut().map_err(|_| Errno::EDEADLK)?;
+        let worker = match &mut *running {
+            Some(running) => Rc::clone(&running.worker),
+            none => Rc::clone(&none.insert(Running::new()?).worker),
+        };
+        drop(running);
+        let mut worker = worker.try_borrow_mut().map_err(|_| Errno::EDEADLK)?;
+        Ok(work(&mut worker))
+    })?
+}
+
+impl Running {
+    fn new() -> Result<Self, Errno> {
+        let worker = Rc::new(RefCell::new(Worker {
+            watch: Watch::new()?,
+            memory: Rc::new(Memory::new().map_err(|_| Errno::ENOMEM)?),
+            places: Vec::new(),
+            connections: Vec::new(),
+            gaps: Vec::new(),
+            hot: Vec::new(),
+            served: Vec::new(),
+            next_worker: Cell::new(0),
+        }));
+        let (turns, seconds) = (Rc::clone(&worker), Rc::clone(&worker));
+        Ok(Self {
+            worker,
+            _turns: Poller::new("nbd_turn", 0, move || match turns.try_borrow_mut() {
+                Ok(mut worker) => worker.turn(),
+                Err(_) => Polled::Idle,
+            })?,
+            _seconds: Poller::new("nbd_second", SECOND_US, move || {
+                if let Ok(mut worker) = seconds.try_borrow_mut() {
+                    worker.second_passed();
+                }
+                Polled::Idle
+            })?,
+        })
+    }
+}
+
+/// Begins to accept connections on this thread.
+pub(super) fn listen(place: Arc<Place>) -> Result<(), Errno> {
+    with(|worker| {
+        worker
+            .watch
+            .add_listener(&place.listener, LISTENER | place.id)?;
+        worker.places.push(Watched {
+            place,
+            is_armed: true,
+        });
+        Ok(())
+    })?
+}
+
+/// Accepts no more connections on this thread. `listen` was called here.
+pub(super) fn stop_listening(place: u64) {
+    let _ = with(|worker| {
+        for watched in worker
+            .places
+            .extract_if(.., |watched| watched.place.id == place)
+        {
+            worker.watch.remove_listener(&watched.place.listener);
+        }
+    });
+}
+
+/// Drops connections to a place that have not chosen an export.
+pub(super) fn drop_undecided(place: u64) {
+    let _ = with(|worker| {
+        for index in 0..worker.connections.len() {
+            let undecided = worker.connection(index).is_some_and(|connection| {
+                connection.place() == place && connection.export().is_none()
+            });
+            if undecided {
+                worker.close_cold(index, None);
+            }
+        }
+    });
+}
+
+/// Takes over a connection. It is dropped where that cannot be.
+pub(super) fn adopt(socket: Socket, visit: Visit) {
+    if let Err(errno) = with(|worker| worker.adopt(socket, visit)).and_then(|adopted| adopted) {
+        log_error!("nbd: a connection was dropped: {errno}");
+    }
+}
+
+/// Ends the connections of an export when what they have in flight is done. The future ends when the
+/// last one has gone.
+pub(super) fn close_export(id: u64) -> Option<Completion<()>> {
+    with(|worker| {
+        let (sender, done) = completion();
+        let served = worker
+            .served
+            .iter_mut()
+            .find(|served| served.export.id == id)?;
+        served.waiting.push(sender);
+        for index in 0..worker.connections.len() {
+            let Some(connection) = worker.connections.get_mut(index).and_then(Option::as_mut)
+            else {
+                continue;
+            };
+            if connection.export().is_some_and(|export| export.id == id) {
+                connection.shut();
+                worker.heat(index);
+            }
+        }
+        worker.end_served(id);
+        Some(done)
+    })
+    .ok()
+    .flatten()
+}
+
+impl Worker {
+    fn connection(&self, index: usize) -> Option<&Connection> {
+        self.connections.get(index)?.as_deref()
+    }
+
+    /// One turn of the reactor.
+    #[inline]
+    fn turn(&mut self) -> Polled {
+        if self.places.is_empty() && self.connections.len() == self.gaps.len() {
+            return Polled::Idle;
+        }
+        let mut listeners = 0;
+        let mut first_listener = None;
+        {
+            let Self {
+                watch,
+                connections,
+                hot,
+                ..
+            } = self;
+            watch.poll(|event: Event| {
+                if event.token & LISTENER != 0 {
+                    listeners += 1;
+                    first_listener.get_or_insert(event.token & !LISTENER);
+                    return;
+                }
+                let index = event.token as usize;
+                // It may have gone since.
+                if let Some(Some(connection)) = connections.get_mut(index) {
+                    connection.note(event);
+                    if !connection.is_hot {
+                        connection.is_hot = true;
+                        hot.push(index);
+                    }
+                }
+            });
+        }
+        let mut busy = listeners > 0;
+        if listeners == 1 {
+            self.accept(first_listener);
+        } else if listeners > 1 {
+            self.accept(None);
+        }
+        // Who becomes cold leaves; nobody joins meanwhile.
+        let mut at = 0;
+        while let Some(index) = self.hot.get(at).copied() {
+            busy |= self.run(index);
+            if self
+                .connection(index)
+                .is_some_and(|connection| connection.is_hot)
+            {
+                at += 1;
+            } else {
+                self.hot.swap_remove(at);
+            }
+        }
+        if busy { Polled::Busy } else { Polled::Idle }
+    }
+
+    /// Runs a connection, and closes it if it is over; whether there was anything to do.
+    #[inline]
+    fn run(&mut self, index: usize) -> bool {
+        let Some(mut connection) = self.connections.get_mut(index).and_then(Option::take) else {
+            return false;
+        };
+        let outcome = connection.run(self);
+        if let Some(place) = self.connections.get_mut(index) {
+            *place = Some(connection);
+        }
+        match outcome {
+            Ok(busy) => busy,
+            Err(end) => {
+                self.over(index, &end);
+                true
+            }
+        }
+    }
+
+    #[cold]
+    fn over(&mut self, index: usize, end: &End) {
+        let name = self
+            .connection(index)
+            .and_then(|connection| connection.export())
+            .map_or("(none yet)", |export| &export.name);
+        match end {
+            End::Done | End::Broken(Errno::EPIPE) => {}
+            End::Broken(errno) => log_notice!("nbd export {name}: a connection ended: {errno}"),
+            End::Violation(violation) => {
+                log_warn!("nbd export {name}: a connection was dropped: {violation}");
+            }
+        }
+        self.close(index, None);
+    }
+
+    /// Drops a connection, and says why, if there is more to say.
+    fn close(&mut self, index: usize, why: Option<&str>) {
+        let Some(connection) = self.connections.get_mut(index).and_then(Option::take) else {
+            return;
+        };
+        let export = connection.export().map(Arc::clone);
+        if let Some(why) = why {
+            let name = export.as_ref().map_or("(none yet)", |export| &export.name);
+            log_warn!("nbd export {name}: a connection was dropped: {why}");
+        }
+        self.watch.remove(connection.socket());
+        drop(connection);
+        self.gaps.push(index);
+        if let Some(export) = export {
+            if let Some(served) = self.find_served(export.id) {
+                served.connections -= 1;
+            }
+            self.end_served(export.id);
+        }
+        // There is room for one more.
+        self.arm();
+    }
+
+    /// As `close`, outside of a turn.
+    fn close_cold(&mut self, index: usize, why: Option<&str>) {
+        self.hot.retain(|hot| *hot != index);
+        self.close(index, why);
+    }
+
+    fn find_served(&mut self, id: u64) -> Option<&mut Served> {
+        self.served.iter_mut().find(|served| served.export.id == id)
+    }
+
+    /// Forgets an export that is to end, if its last connection has gone.
+    fn end_served(&mut self, id: u64) {
+        self.served.retain_mut(|served| {
+            let ends =
+                served.export.id == id && served.connections == 0 && !served.waiting.is_empty();
+            if ends {
+                served.waiting.drain(..).for_each(|sender| sender.send(()));
+            }
+            !ends
+        });
+    }
+
+    fn heat(&mut self, index: usize) {
+        if let Some(Some(connection)) = self.connections.get_mut(index)
+            && !connection.is_hot
+        {
+            connection.is_hot = true;
+            self.hot.push(index);
+        }
+    }
+
+    /// Accepts connections at one place, or at all, and spreads them over the threads.
+    #[cold]
+    fn accept(&mut self, only: Option<u64>) {
+        for at in 0..self.places.len() {
+            let Some(watched) = self.places.get(at) else {
+                return;
+            };
+            if !watched.is_armed || only.is_some_and(|id| watched.place.id != id) {
+                continue;
+            }
+            let place = Arc::clone(&watched.place);
+            for _ in 0..ACCEPTS_MAX {
+                match place.listener.accept() {
+                    Ok(socket) => self.admit(&place, socket),
+                    Err(Errno::EAGAIN) => break,
+                    // The client has gone already, or a signal came.
+                    Err(errno) if [libc::ECONNABORTED, libc::EINTR].contains(&errno.number()) => {}
+                    Err(errno) => {
+                        log_error!(
+                            "nbd {}: no connection can be accepted for now: {errno}",
+                            place.listener.address()
+                        );
+                        self.disarm(at);
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn admit(&self, place: &Arc<Place>, socket: Socket) {
+        let Some(visit) = place.enter() else {
+            if !place.is_full.swap(true, Ordering::Relaxed) {
+                log_warn!(
+                    "nbd {}: there are {CONNECTIONS_MAX} connections, the most there can be; further \
+                     ones are refused",
+                    place.listener.address()
+                );
+            }
+            return;
+        };
+        let turn = self.next_worker.get();
+        self.next_worker.set(turn.wrapping_add(1));
+        let Some(worker) = place.workers.get(turn % place.workers.len().max(1)) else {
+            return;
+        };
+        if let Err(error) = worker.send(move || adopt(socket, visit)) {
+            log_error!("nbd: a connection was dropped: {}", error.errno);
+        }
+    }
+
+    /// Stops asking for connections that cannot be accepted, which would be told again and again.
+    fn disarm(&mut self, at: usize) {
+        if let Some(watched) = self.places.get_mut(at) {
+            self.watch.remove_listener(&watched.place.listener);
+            watched.is_armed = false;
+        }
+    }
+
+    /// Accepts connections again.
+    fn arm(&mut self) {
+        for watched in self.places.iter_mut().filter(|watched| !watched.is_armed) {
+            let token = LISTENER | watched.place.id;
+            watched.is_armed = self
+                .watch
+                .add_listener(&watched.place.listener, token)
+                .is_ok();
+        }
+    }
+
+    fn adopt(&mut self, socket: Socket, visit: Visit) -> Result<(), Errno> {
+        let index = self.gaps.last().copied().unwrap_or(self.connections.len());
+        self.watch.add(&socket, index as u64)?;
+        let connection = Some(Box::new(Connection::new(socket, visit)));
+        match self.connections.get_mut(index) {
+            Some(gap) => {
+                *gap = connection;
+                self.gaps.pop();
+            }
+            None => self.connections.push(connection),
+        }
+        self.heat(index);
+        Ok(())
+    }
+
+    fn second_passed(&mut self) {
+        self.arm();
+        for index in 0..self.connections.len() {
+            let why = self
+                .connections
+                .get_mut(index)
+                .and_then(Option::as_mut)
+                .and_then(|connection| connection.second_passed());
+            if why.is_some() {
+                self.close_cold(index, why);
+            }
+        }
+    }
+}
+
+impl Host for Worker {
+    fn channel(&mut self, export: &Arc<Export>) -> Result<(Channel, Rc<Memory>), Errno> {
+        let memory = Rc::clone(&self.memory);
+        if let Some(served) = self.find_served(export.id) {
+            if !served.waiting.is_empty() {
+                return Err(Errno::ESHUTDOWN);
+            }
+            served.connections += 1;
+            return Ok((served.channel.clone(), memory));
+        }
+        // Whoever closes it has not come here yet, or has found nothing to close.
+        if export.is_closing.load(Ordering::Acquire) {
+            return Err(Errno::ESHUTDOWN);
+        }
+        let channel = Channel::new(&export.desc)?;
+        self.served.push(Served {
+            export: Arc::clone(export),
+            channel: channel.clone(),
+            connections: 1,
+            waiting: Vec::new(),
+        });
+        Ok((channel, memory))
+    }
+}
