@@ -1,0 +1,139 @@
+//! A leg in memory that fails, waits and refuses as a test wants it to.
+
+use std::ffi::CStr;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+use barespdk::bdev::{IoType, Status};
+use barespdk::errno::Errno;
+use barespdk::module::{Bdev, Device, Driver, Module, Options, Request};
+use barespdk::thread::Thread;
+
+use crate::support::{Failure, pause};
+
+/// In bytes.
+pub(crate) const BLOCK_SIZE: usize = 512;
+const NUM_BLOCKS: usize = 64;
+
+/// A leg, with its switches.
+#[derive(Default)]
+pub(crate) struct Rig {
+    content: Mutex<Vec<u8>>,
+    /// The thread that gets no channel, by its id; 0 for none.
+    pub(crate) refused_thread: AtomicU64,
+    /// How many of the next reads fail.
+    pub(crate) bad_reads: AtomicUsize,
+    /// How many of the next writes fail.
+    pub(crate) bad_writes: AtomicUsize,
+    /// Writes wait, until this is off or a reset gives them up.
+    pub(crate) holds_writes: AtomicBool,
+    /// How long a reset takes.
+    pub(crate) reset_ms: AtomicU64,
+    pub(crate) bad_resets: AtomicUsize,
+    pub(crate) reads: AtomicUsize,
+    pub(crate) writes: AtomicUsize,
+    pub(crate) resets: AtomicUsize,
+}
+
+/// Takes one from a number that is not 0.
+fn take_one(number: &AtomicUsize) -> bool {
+    number
+        .fetch_update(SeqCst, SeqCst, |number| number.checked_sub(1))
+        .is_ok()
+}
+
+impl Rig {
+    pub(crate) fn make(name: &str) -> Result<Bdev<Self>, Failure> {
+        let rig = Self {
+            content: Mutex::new(vec![0; BLOCK_SIZE * NUM_BLOCKS]),
+            ..Self::default()
+        };
+        let options = Options::new(BLOCK_SIZE as u32, NUM_BLOCKS as u64);
+        let made = RIGS.register(name, c"rig", &options, rig);
+        Ok(made.map_err(|(errno, _)| errno)?)
+    }
+
+    /// The byte that a block is full of.
+    pub(crate) fn byte(&self, block: usize) -> u8 {
+        self.content.lock().unwrap()[block * BLOCK_SIZE]
+    }
+
+    async fn read(&self, request: &Request<'_>) -> Status {
+        self.reads.fetch_add(1, SeqCst);
+        if take_one(&self.bad_reads) || request.buffer().await.is_err() {
+            return Status::Failed;
+        }
+        let content = self.content.lock().unwrap();
+        let start = request.offset_blocks() as usize * BLOCK_SIZE;
+        let end = start + request.num_blocks() as usize * BLOCK_SIZE;
+        match request.data().copy_from(&content[start..end]) {
+            Ok(()) => Status::Success,
+            Err(_) => Status::Failed,
+        }
+    }
+
+    async fn write(&self, request: &Request<'_>) -> Status {
+        self.writes.fetch_add(1, SeqCst);
+        if take_one(&self.bad_writes) {
+            return Status::Failed;
+        }
+        let resets = self.resets.load(SeqCst);
+        while self.holds_writes.load(SeqCst) {
+            if self.resets.load(SeqCst) != resets {
+                return Status::Aborted;
+            }
+            pause(Duration::from_micros(200)).await;
+        }
+        let mut content = self.content.lock().unwrap();
+        let start = request.offset_blocks() as usize * BLOCK_SIZE;
+        let end = start + request.num_blocks() as usize * BLOCK_SIZE;
+        match request.data().copy_to(&mut content[start..end]) {
+            Ok(()) => Status::Success,
+            Err(_) => Status::Failed,
+        }
+    }
+
+    async fn reset(&self) -> Status {
+        self.resets.fetch_add(1, SeqCst);
+        pause(Duration::from_millis(self.reset_ms.load(SeqCst))).await;
+        if take_one(&self.bad_resets) {
+            Status::Failed
+        } else {
+            Status::Success
+        }
+    }
+}
+
+impl Device for Rig {
+    type Channel = ();
+
+    fn open_channel(&self) -> Result<(), Errno> {
+        let thread = Thread::current().map_or(0, |thread| thread.id());
+        if self.refused_thread.load(SeqCst) == thread {
+            return Err(Errno::ENOMEM);
+        }
+        Ok(())
+    }
+
+    fn supports(&self, io_type: IoType) -> bool {
+        matches!(io_type, IoType::READ | IoType::WRITE | IoType::RESET)
+    }
+
+    async fn submit<'a>(&'a self, (): &'a (), request: Request<'a>) -> Status {
+        match request.io_type() {
+            IoType::READ => self.read(&request).await,
+            IoType::WRITE => self.write(&request).await,
+            _ => self.reset().await,
+        }
+    }
+}
+
+pub(crate) struct RigDriver;
+
+impl Driver for RigDriver {
+    type Device = Rig;
+    const NAME: &'static CStr = c"rig";
+}
+
+pub(crate) static RIGS: Module<RigDriver> = Module::new();
