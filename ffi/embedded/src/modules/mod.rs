@@ -7,6 +7,7 @@
 //!   completions, poller, channel, io, memory, json      the ABI, in types that keep its rules
 //! ```
 
+mod aio;
 mod channel;
 mod completions;
 mod device;
@@ -23,4 +24,5 @@ mod uuid;
 pub(crate) fn register() {
     malloc::add();
     null::add();
+    aio::add();
 }

@@ -16,7 +16,7 @@ pub(super) trait Poll: 'static {
 pub(super) struct Poller<T: Poll> {
     raw: *mut spdk_poller,
     // Keeps alive what the poller's argument points to; `Rc` keeps the poller on its thread.
-    _target: Rc<T>,
+    target: Rc<T>,
 }
 
 impl<T: Poll> Poller<T> {
@@ -34,8 +34,13 @@ impl<T: Poll> Poller<T> {
         };
         (!raw.is_null()).then(|| Self {
             raw,
-            _target: Rc::clone(target),
+            target: Rc::clone(target),
         })
+    }
+
+    /// What it polls.
+    pub(super) fn target(&self) -> Rc<T> {
+        Rc::clone(&self.target)
     }
 }
 

@@ -1,0 +1,141 @@
+use std::cell::{Cell, RefCell};
+use std::ffi::c_int;
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::super::channel::IoDevice;
+use super::super::poller::{Poll, Poller};
+use super::flight;
+use super::job::Job;
+use super::ring::{BATCH, Done, Ring};
+use super::threads::{self, Inbox};
+
+/// Does the jobs of one thread, and hands their results to [`flight::finished`] there: never within
+/// `start`.
+struct Works {
+    /// None where there is no io_uring.
+    ring: Option<RefCell<Ring>>,
+    inbox: Arc<Inbox>,
+    /// Jobs that threads have.
+    on_threads: Cell<usize>,
+}
+
+impl Works {
+    fn new(ring: Option<Ring>) -> io::Result<Self> {
+        Ok(Self {
+            ring: ring.map(RefCell::new),
+            inbox: Arc::new(Inbox::new()?),
+            on_threads: Cell::new(0),
+        })
+    }
+
+    fn start(&self, job: Job) {
+        let job = match &self.ring {
+            None => job,
+            Some(ring) => match ring.borrow_mut().start(job) {
+                Ok(()) => return,
+                Err(job) => job,
+            },
+        };
+        self.on_threads.set(self.on_threads.get() + 1);
+        threads::start(job, &self.inbox);
+    }
+
+    /// One round; `finished` gets each token and result.
+    fn round(&self, finished: impl Fn(u64, i32)) -> bool {
+        let mut busy = false;
+        if let Some(ring) = &self.ring {
+            busy |= ring.borrow_mut().submit();
+            let mut results: [Done; BATCH] = [(0, 0); BATCH];
+            loop {
+                // Not borrowed while results are handed out: that starts new jobs.
+                let count = ring.borrow_mut().take(&mut results);
+                for &(token, result) in &results[..count] {
+                    finished(token, result);
+                }
+                busy |= count > 0;
+                if count < BATCH {
+                    break;
+                }
+            }
+        }
+        if self.on_threads.get() > 0 {
+            for (token, result) in self.inbox.take() {
+                self.on_threads.set(self.on_threads.get() - 1);
+                finished(token, result);
+                busy = true;
+            }
+        }
+        busy
+    }
+}
+
+impl Poll for Works {
+    fn poll(&self) -> bool {
+        self.round(|token, result| {
+            // SAFETY: the tokens of the jobs that `Engine::start` took come back once each.
+            unsafe { flight::finished(token, result) }
+        })
+    }
+}
+
+/// One thread's engine.
+pub(super) struct Engine {
+    works: Rc<Works>,
+    _poller: Poller<Works>,
+}
+
+impl Engine {
+    /// Starts a job.
+    ///
+    /// # Safety
+    ///
+    /// Its token is of [`flight`]; its file and its memory stay until [`flight::finished`] gets
+    /// that.
+    pub(super) unsafe fn start(&self, job: Job) {
+        self.works.start(job);
+    }
+}
+
+/// The device whose channels are the engines. Static.
+pub(super) struct Engines {
+    /// Whether it was said that there is no io_uring.
+    told: AtomicBool,
+}
+
+impl Engines {
+    pub(super) const fn new() -> Self {
+        Self {
+            told: AtomicBool::new(false),
+        }
+    }
+}
+
+impl IoDevice for Engines {
+    type Channel = Engine;
+
+    fn open(&self) -> Result<Engine, c_int> {
+        let ring = match Ring::new() {
+            Ok(ring) => Some(ring),
+            Err(error) => {
+                if !self.told.swap(true, Ordering::Relaxed) {
+                    notice_log!("aio: no io_uring ({error}): threads do the I/O instead\n");
+                }
+                None
+            }
+        };
+        let works = Works::new(ring)
+            .map_err(|error| -error.raw_os_error().unwrap_or(libc::ENOMEM))
+            .map(Rc::new)?;
+        let poller = Poller::register(&works, 0, c"aio").ok_or(-libc::ENOMEM)?;
+        Ok(Engine {
+            works,
+            _poller: poller,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;
