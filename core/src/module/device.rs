@@ -110,6 +110,9 @@ impl<D: Device> HasChannels for Node<D> {
     }
 }
 
+/// Why a device was not registered, and the device, unless SPDK has it.
+pub type Refused<D> = (Errno, Option<D>);
+
 /// A bdev of ours, registered: a counted handle, for any thread, that may outlive the bdev.
 pub struct Bdev<D: Device> {
     node: Arc<Node<D>>,
@@ -145,19 +148,18 @@ impl<D: Device> Bdev<D> {
     /// Registers a bdev. On the app thread.
     ///
     /// # Errors
-    /// Gives the device back, with `EEXIST` where there is a bdev of this name, `EINVAL` where the
-    /// name is empty or has a NUL, where SPDK does not take the options, or on another thread.
+    /// As [`Module::register`](super::Module::register).
     pub(super) fn register(
         module: *mut ffi::spdk_bdev_module,
         name: &str,
         product_name: &'static CStr,
         options: &Options,
         device: D,
-    ) -> Result<Self, (Errno, D)> {
+    ) -> Result<Self, Refused<D>> {
         let on_app_thread = is_app_thread();
         let name = match CString::new(name) {
             Ok(name) if on_app_thread && options.is_valid() => name,
-            _ => return Err((Errno::EINVAL, device)),
+            _ => return Err((Errno::EINVAL, Some(device))),
         };
         // SAFETY: all members of the C struct may be zero.
         let mut bdev: ffi::spdk_bdev = unsafe { mem::zeroed() };
@@ -179,8 +181,10 @@ impl<D: Device> Bdev<D> {
             bdev.name = node.name.as_ptr().cast_mut();
             bdev.fn_table = &raw const node.fn_table;
         }
-        // SAFETY: the node stays at its place until `finish_destruct` gives up the reference that
-        // `forget` below leaves to SPDK; the callbacks fit the context's type and size.
+        // SPDK's own reference, which `destruct` takes back.
+        let spdks = Arc::into_raw(Arc::clone(&node));
+        // SAFETY: the node stays at its place as long as SPDK has its reference; the callbacks fit the
+        // context's type and size.
         let registered = unsafe {
             ffi::spdk_io_device_register(
                 context.cast_mut().cast(),
@@ -192,24 +196,26 @@ impl<D: Device> Bdev<D> {
             ffi::spdk_bdev_register(node.bdev.get())
         };
         let bdev = Self { node };
-        match Errno::check(registered) {
-            Ok(()) => {
-                bdev.node
-                    .life
-                    .store(Life::Registered as u8, Ordering::Relaxed);
-                mem::forget(bdev.clone());
-                Ok(bdev)
-            }
-            Err(errno) => {
-                // SAFETY: registered above; no channel was made, as nobody has seen the bdev.
-                unsafe { ffi::spdk_io_device_unregister(context.cast_mut().cast(), None) };
-                match Arc::try_unwrap(bdev.node) {
-                    Ok(node) => Err((errno, node.device)),
-                    // Nobody else has the node.
-                    Err(_) => unreachable!("a node that was never shared"),
-                }
-            }
+        let Err(errno) = Errno::check(registered) else {
+            bdev.node
+                .life
+                .store(Life::Registered as u8, Ordering::Relaxed);
+            return Ok(bdev);
+        };
+        // Where the bdev was known already when memory ran out, SPDK has begun to unregister it, and
+        // ends with `destruct`, as for any other.
+        // SAFETY: the name is used during the call only; the result is compared.
+        let known = unsafe { ffi::spdk_bdev_get_by_name(bdev.node.name.as_ptr()) };
+        if known == bdev.node.bdev.get() {
+            return Err((errno, None));
         }
+        // SAFETY: registered above; no channel was made, as nobody has seen the bdev. SPDK has not kept
+        // its reference.
+        unsafe {
+            ffi::spdk_io_device_unregister(context.cast_mut().cast(), None);
+            drop(Arc::from_raw(spdks));
+        }
+        Err((errno, Arc::into_inner(bdev.node).map(|node| node.device)))
     }
 
     /// What the bdev does.

@@ -31,7 +31,7 @@ use alloc::string::String;
 use barespdk_sys as ffi;
 
 pub use answer::RequestId;
-pub use device::{Bdev, Device};
+pub use device::{Bdev, Device, Refused};
 pub use fan_out::{Failed, FanOut};
 pub use lanes::LANES_MAX;
 pub use options::{Options, Zones};
@@ -182,7 +182,8 @@ impl<M: Driver> Module<M> {
     /// Registers a bdev of this module. On the app thread.
     ///
     /// # Errors
-    /// Gives the device back, with `EEXIST` where there is a bdev of this name, `EINVAL` where the
+    /// Gives the device back, unless memory ran out (`ENOMEM`) when SPDK knew the bdev already: it then
+    /// takes it away as it would any other, down to [`Device::destruct`]. With `EEXIST` where there is a bdev of this name, `EINVAL` where the
     /// name is empty or has a NUL, where SPDK does not take the options, or on another thread;
     /// `ENODEV` where SPDK has not started the module: it was not [added](Module::add), or it is too
     /// early, or too late.
@@ -192,10 +193,10 @@ impl<M: Driver> Module<M> {
         product_name: &'static CStr,
         options: &Options,
         device: M::Device,
-    ) -> Result<Bdev<M::Device>, (Errno, M::Device)> {
+    ) -> Result<Bdev<M::Device>, Refused<M::Device>> {
         // SPDK's I/O have memory for the requests of those modules alone that it has started.
         if self.life.load(Ordering::Relaxed) != Life::Started as u8 {
-            return Err((Errno::ENODEV, device));
+            return Err((Errno::ENODEV, Some(device)));
         }
         Bdev::register(self.raw.get(), name, product_name, options, device)
     }
