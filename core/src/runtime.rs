@@ -250,6 +250,8 @@ pub struct Sleep {
     runtime: Result<RuntimeRef, Errno>,
     deadline_ticks: u64,
     timer: Option<TimerId>,
+    /// Whether others had their turn since it could not begin.
+    yielded: bool,
 }
 
 /// Why a [`Sleep`] could not begin.
@@ -262,7 +264,10 @@ pub enum SleepError {
 }
 
 /// A future that ends `duration` from now, by the clock of `spdk_get_ticks`, to the precision of a
-/// reactor's iteration. Of the current thread.
+/// reactor's iteration. Of the current thread, which may be one that exits.
+///
+/// Where it fails it does so one turn of the thread's tasks later: who tries again at once, and for ever,
+/// keeps others from nothing.
 pub fn sleep(duration: Duration) -> Sleep {
     // SAFETY: both read the clock.
     let (now, hz) = unsafe { (ffi::spdk_get_ticks(), ffi::spdk_get_ticks_hz()) };
@@ -271,6 +276,7 @@ pub fn sleep(duration: Duration) -> Sleep {
         runtime: RuntimeRef::current(),
         deadline_ticks: now.saturating_add(u64::try_from(ticks).unwrap_or(u64::MAX)),
         timer: None,
+        yielded: false,
     }
 }
 
@@ -283,19 +289,35 @@ impl Future for Sleep {
         if now_ticks >= self.deadline_ticks {
             return Poll::Ready(Ok(()));
         }
-        let this = &mut *self;
-        let timers = match &this.runtime {
-            Ok(runtime) => runtime.executor().timers(),
-            Err(errno) => return Poll::Ready(Err(SleepError::Thread(*errno))),
+        let error = match self.begin(cx) {
+            Ok(()) => return Poll::Pending,
+            Err(error) => error,
         };
-        match this.timer {
-            Some(timer) => timers.set_waker(timer, cx.waker()),
-            None => match timers.insert(this.deadline_ticks, cx.waker().clone()) {
-                Ok(timer) => this.timer = Some(timer),
-                Err(full) => return Poll::Ready(Err(SleepError::TimersFull(full))),
-            },
+        if self.yielded {
+            return Poll::Ready(Err(error));
         }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
         Poll::Pending
+    }
+}
+
+impl Sleep {
+    /// Has the task woken at the deadline.
+    fn begin(&mut self, cx: &mut Context<'_>) -> Result<(), SleepError> {
+        let runtime = self.runtime.as_ref();
+        let timers = runtime
+            .map_err(|errno| SleepError::Thread(*errno))?
+            .executor()
+            .timers();
+        match self.timer {
+            Some(timer) => timers.set_waker(timer, cx.waker()),
+            None => {
+                let timer = timers.insert(self.deadline_ticks, cx.waker().clone());
+                self.timer = Some(timer.map_err(SleepError::TimersFull)?);
+            }
+        }
+        Ok(())
     }
 }
 

@@ -83,7 +83,7 @@ impl Lab {
     }
 
     pub(crate) async fn opened(&self) {
-        // By a wake each time: on a thread that exits nobody can sleep.
+        // By a wake each time: without a timer, of which there may be none.
         std::future::poll_fn(|cx| {
             if self.open.load(Ordering::SeqCst) {
                 return Poll::Ready(());

@@ -1,7 +1,10 @@
 //! How bdevs of our own come and go.
 
+use std::cell::Cell;
+use std::rc::Rc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 use std::time::{Duration, Instant};
 
 use barespdk::bdev::{Access, Channel, Desc, Event, IoError, IoType, Status};
@@ -314,6 +317,39 @@ pub(crate) async fn on_top_of_itself() -> Outcome {
     Ok(())
 }
 
+/// A request that tries again and again, with a pause, on a thread that was told to exit: it pauses, and
+/// does not keep the reactor for itself.
+pub(crate) async fn a_request_sleeps_while_its_thread_exits() -> Outcome {
+    fn trying<'a>(lab: &'a Lab, _: &'a Bench, _: Request<'a>) -> Serving<'a> {
+        Box::pin(async move {
+            while !lab.open.load(Ordering::SeqCst) {
+                lab.passed.add();
+                if let Err(error) = runtime::sleep(Duration::from_millis(1)).await {
+                    lab.note(format!("{error:?}"));
+                }
+            }
+            Status::Success
+        })
+    }
+    let lab = Lab::new(trying).make("trying", 512, 8192)?;
+    let thread = other_core("trying")?;
+    let task = thread.spawn(|| async {
+        let _ = disk("trying")?.flush(0, 1).await;
+        Ok::<_, Errno>(())
+    });
+    check!(until(|| lab.device().passed.get() > 2).await);
+    thread.request_exit()?;
+    pause(Duration::from_millis(100)).await;
+    let tries = lab.device().passed.get();
+    lab.device().let_go();
+    check!(until(|| thread.has_exited()).await);
+    check!(task.await.is_err());
+    check_eq!(lab.device().notes(), Vec::<String>::new());
+    check!(tries < 1000);
+    lab.unregister().await?;
+    Ok(())
+}
+
 /// Peer fault: "thread exit with one I/O in flight: poller unregistered twice, abort".
 pub(crate) async fn a_thread_exits_with_io_in_flight() -> Outcome {
     let lower = Lab::new(when_open).make("under_exit", 512, 8192)?;
@@ -411,5 +447,33 @@ pub(crate) async fn modules_come_before_spdk() -> Outcome {
     check_eq!(refused.err().map(|(errno, _)| errno), Some(Errno::ENODEV));
     write(&disk("Malloc")?, 0, 512, 1).await?;
     check!(reads(&disk("Malloc")?, 0, 512, 1).await?);
+    Ok(())
+}
+
+/// More sleepers than there are timers: who gets none is told, but not before others had their turn, so
+/// that one who tries again and again does not keep the reactor for itself.
+pub(crate) async fn no_timer_left() -> Outcome {
+    let long = Duration::from_secs(3600);
+    let mut sleeps: Vec<_> = (0..200).map(|_| runtime::sleep(long)).collect();
+    for sleep in &mut sleeps {
+        check!(poll_once(sleep).await.is_pending());
+    }
+    let mut refused = 0;
+    for sleep in &mut sleeps {
+        match poll_once(sleep).await {
+            Poll::Ready(Err(runtime::SleepError::TimersFull(_))) => refused += 1,
+            Poll::Ready(_) => return Err(String::from("an hour has passed").into()),
+            Poll::Pending => {}
+        }
+    }
+    check!(refused >= 72);
+    let done = Rc::new(Cell::new(false));
+    runtime::spawn_local({
+        let done = Rc::clone(&done);
+        async move { done.set(true) }
+    })?;
+    while !done.get() {
+        let _ = runtime::sleep(Duration::from_millis(1)).await;
+    }
     Ok(())
 }

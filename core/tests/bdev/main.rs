@@ -94,8 +94,9 @@ const TESTS: &[Test] = tests! {
         passed_on, passed_on_in_vain, passed_on_and_refused, it_waits_for_memory;
     life:
         examined, events, a_bdev_goes_in_flight, the_end_takes_time, handles_outlive_the_bdev,
-        wrong_names_and_options, wrong_threads, json, each_channel, on_top_of_itself, a_thread_exits_with_io_in_flight,
-        resets_under_load, claimed, modules_come_before_spdk;
+        wrong_names_and_options, wrong_threads, json, each_channel, on_top_of_itself, a_thread_exits_with_io_in_flight, a_request_sleeps_while_its_thread_exits,
+        resets_under_load, claimed, modules_come_before_spdk,
+        no_timer_left;
     broken:
         what_came_before_spdk;
     alloc_count:
