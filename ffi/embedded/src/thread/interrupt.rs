@@ -1,0 +1,125 @@
+use std::cell::{Cell, RefCell};
+use std::ffi::{CString, c_char, c_int, c_void};
+use std::ptr::null_mut;
+
+use super::{CURRENT, Thread, current, current_or_log, name_of, note_progress};
+use crate::reactor;
+
+/// What an interrupt calls when its descriptor is readable: as `spdk_interrupt_fn`.
+pub(crate) type InterruptFn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>;
+
+/// `struct spdk_interrupt`: a file descriptor whose readability calls a function on a thread.
+pub(crate) struct Interrupt {
+    descriptor: c_int,
+    function: InterruptFn,
+    argument: *mut c_void,
+    name: CString,
+    thread: *mut Thread,
+    /// Whether it is registered. One that is not stays as long as the reactor may know it.
+    live: Cell<bool>,
+}
+
+impl Interrupt {
+    /// The descriptor, or -1 if it is not registered any more.
+    pub(crate) fn descriptor(&self) -> c_int {
+        if self.live.get() { self.descriptor } else { -1 }
+    }
+
+    pub(crate) fn is_live(&self) -> bool {
+        self.live.get()
+    }
+
+    /// Calls the function on its thread.
+    pub(crate) fn run(&self) -> c_int {
+        if !self.live.get() {
+            return 0;
+        }
+        let previous = CURRENT.replace(self.thread);
+        // SAFETY: registered, on the OS thread that polls its thread.
+        let rc = self
+            .function
+            .map_or(0, |function| unsafe { function(self.argument) });
+        CURRENT.set(previous);
+        note_progress();
+        rc
+    }
+}
+
+/// Registers an interrupt on the current thread.
+///
+/// # Safety
+///
+/// As the ABI has it.
+unsafe fn register(
+    descriptor: c_int,
+    function: InterruptFn,
+    argument: *mut c_void,
+    name: *const c_char,
+) -> *mut Interrupt {
+    if descriptor < 0 || function.is_none() || reactor::always_polls() {
+        return null_mut();
+    }
+    let Some(thread) = current_or_log("spdk_interrupt_register") else {
+        return null_mut();
+    };
+    let interrupt = Box::into_raw(Box::new(Interrupt {
+        descriptor,
+        function,
+        argument,
+        // SAFETY: as the caller promises.
+        name: unsafe { name_of(name, || format!("interrupt {descriptor}")) },
+        thread: current(),
+        live: Cell::new(true),
+    }));
+    thread.interrupts.borrow_mut().push(interrupt);
+    if let Some(reactor) = thread.reactor.get() {
+        reactor.interrupts_changed();
+    }
+    interrupt
+}
+
+/// Unregisters an interrupt of the current thread.
+///
+/// # Safety
+///
+/// It is registered.
+unsafe fn unregister(interrupt: *mut Interrupt) {
+    // SAFETY: alive, as the caller promises.
+    let it = unsafe { &*interrupt };
+    if it.thread != current() {
+        error_log!(
+            "spdk_interrupt_unregister({}) called from wrong thread\n",
+            it.name.to_string_lossy()
+        );
+        return;
+    }
+    it.live.set(false);
+    // SAFETY: the current thread, alive.
+    let thread = unsafe { &*it.thread };
+    match thread.reactor.get() {
+        // The reactor may be about to call it: it frees it when it gathers descriptors again.
+        Some(reactor) => reactor.interrupts_changed(),
+        None => sweep(&thread.interrupts),
+    }
+}
+
+/// Frees interrupts that are not registered any more. None of them runs, nor is known to a reactor.
+pub(crate) fn sweep(interrupts: &RefCell<Vec<*mut Interrupt>>) {
+    interrupts.borrow_mut().retain(|interrupt| {
+        // SAFETY: in the list, so alive.
+        let live = unsafe { &**interrupt }.is_live();
+        if !live {
+            // SAFETY: leaves the list here, which alone still knew it.
+            drop(unsafe { Box::from_raw(*interrupt) });
+        }
+        live
+    });
+}
+
+/// Frees all interrupts of a thread that ends.
+pub(super) fn free_all(interrupts: &RefCell<Vec<*mut Interrupt>>) {
+    for interrupt in interrupts.take() {
+        // SAFETY: left the list, which alone knew it at the end of its thread.
+        drop(unsafe { Box::from_raw(interrupt) });
+    }
+}
