@@ -1,15 +1,124 @@
 //! An SPDK application with all the modules of the SPDK that it was linked with, and mirrors.
+//!
+//! With `--mirror` it makes, out of files and by itself, what otherwise takes a configuration.
 
+mod command_line;
+mod files;
+mod guide;
+mod json_config;
+#[cfg(feature = "spdk")]
+mod memory;
+mod mirror_spec;
+#[path = "../common/nbd_address.rs"]
+mod nbd_address;
+#[path = "../common/size.rs"]
+mod size;
+mod size_argument;
+
+use std::io::Write as _;
 use std::process::ExitCode;
+use std::sync::{Arc, OnceLock};
 
-use barespdk::app::App;
+use barespdk::app::{App, AppError};
 // Registers the module and its RPCs.
 use barespdk_raid1 as _;
 
+use command_line::CommandLine;
+use files::Files;
+
+/// For wrong arguments, as SPDK's own applications have it.
+const WRONG_ARGUMENTS: u8 = 2;
+
 fn main() -> ExitCode {
-    let args = std::env::args_os().map(std::os::unix::ffi::OsStringExt::into_vec);
-    match App::new("raid1").run(args, || {}) {
+    let line = match CommandLine::parse(std::env::args_os()) {
+        Ok(line) => line,
+        Err(error) => {
+            eprintln!("raid1: {error}\nTry 'raid1 --help'.");
+            return ExitCode::from(WRONG_ARGUMENTS);
+        }
+    };
+    if line.wants_help {
+        return help(line);
+    }
+    run(line)
+}
+
+/// Our help, then SPDK's.
+fn help(line: CommandLine) -> ExitCode {
+    let mut out = std::io::stdout();
+    let shown = out
+        .write_all(guide::HELP.as_bytes())
+        .and_then(|()| out.flush());
+    if shown.is_err() {
+        return ExitCode::FAILURE;
+    }
+    let name = line.rest.into_iter().take(1);
+    exit_code(App::new("raid1").run(name.chain([b"-h".to_vec()]), || {}))
+}
+
+fn run(#[allow(unused_mut)] mut line: CommandLine) -> ExitCode {
+    let has_mirrors = !line.mirrors.is_empty();
+    #[cfg(feature = "spdk")]
+    if has_mirrors && let Some(notice) = memory::choose(&mut line) {
+        eprintln!("raid1: {notice}");
+    }
+    let arguments = line.rest.clone();
+
+    // Known when the files are, and needed on the app thread.
+    let welcome = Arc::new(OnceLock::new());
+    let mut files = None;
+    let mut app = App::new("raid1");
+    if has_mirrors {
+        app = app
+            .json_config_data(json_config::text(&line))
+            .before_start(|_| {
+                let prepared = Files::prepare(&line)?;
+                let _ = welcome.set(guide::welcome(&line, &prepared));
+                files = Some(prepared);
+                Ok(())
+            });
+    }
+    let has_started = Arc::new(OnceLock::new());
+    let on_start = {
+        let (welcome, has_started) = (Arc::clone(&welcome), Arc::clone(&has_started));
+        move || {
+            let _ = has_started.set(());
+            if let Some(text) = welcome.get() {
+                // Who does not listen is not to be kept from the mirrors.
+                let _ = std::io::stdout().write_all(text.as_bytes());
+            }
+        }
+    };
+    let outcome = app.run(arguments, on_start);
+    let files_ready = files.take().is_some();
+    let has_failed = outcome.as_ref().is_ok_and(|code| *code != 0);
+    if has_failed && has_started.get().is_none() && files_ready {
+        explain(&line);
+    }
+    exit_code(outcome)
+}
+
+/// What may help when the start has failed, which the log has told of.
+fn explain(line: &CommandLine) {
+    eprintln!("\nraid1: the start failed: the messages above say why.");
+    #[cfg(feature = "spdk")]
+    if let Some(hint) = memory::hint(line) {
+        eprintln!("raid1: {hint}.");
+    }
+    #[cfg(not(feature = "spdk"))]
+    let _ = line;
+}
+
+fn exit_code(outcome: Result<std::ffi::c_int, AppError>) -> ExitCode {
+    match outcome {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
+        Err(AppError::TwoConfigs(path)) => {
+            eprintln!(
+                "raid1: --mirror and a configuration file exclude each other, found --json {path}\n\
+                 Make the mirrors in the file: raid1ctl create, then spdk-rpc save_config."
+            );
+            ExitCode::from(WRONG_ARGUMENTS)
+        }
         Err(error) => {
             eprintln!("raid1: {error}");
             ExitCode::FAILURE

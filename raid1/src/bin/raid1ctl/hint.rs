@@ -24,16 +24,24 @@ pub(crate) fn names(noun: &str, typed: &str, names: &[String]) -> Option<String>
         Some(more @ 1..) => format!(" and {more} more"),
         _ => String::new(),
     };
-    Some(hint + &format!("The {noun}s are: {shown}{more}"))
+    let (are, s) = if names.len() == 1 {
+        ("is", "")
+    } else {
+        ("are", "s")
+    };
+    Some(hint + &format!("The {noun}{s} {are}: {shown}{more}"))
 }
 
 /// The name that is most like what was typed, if any is.
 fn closest<'a>(typed: &str, names: &[&'a str]) -> Option<&'a str> {
     let typed = typed.to_lowercase();
-    let alike = |name: &str| strsim::normalized_damerau_levenshtein(&typed, &name.to_lowercase());
-    let scored = names.iter().map(|name| (alike(name), *name));
-    let best = scored.max_by(|one, other| one.0.total_cmp(&other.0))?;
-    (best.0 >= ALIKE_MIN).then_some(best.1)
+    let best = names
+        .iter()
+        .min_by_key(|name| strsim::damerau_levenshtein(&typed, &name.to_lowercase()))?;
+    let other = best.to_lowercase();
+    let one_key = typed.len() > 1 && strsim::damerau_levenshtein(&typed, &other) <= 1;
+    let is_alike = one_key || strsim::normalized_damerau_levenshtein(&typed, &other) >= ALIKE_MIN;
+    is_alike.then_some(best)
 }
 
 #[cfg(test)]
@@ -55,7 +63,8 @@ mod tests {
             names_of("m0-lge1", &["m0-leg0", "m0-leg1"]),
             "did you mean 'm0-leg1'? The legs are: m0-leg0, m0-leg1"
         );
-        assert_eq!(names_of("x", &["Leg0"]), "The legs are: Leg0");
+        assert_eq!(names_of("x", &["Leg0"]), "The leg is: Leg0");
+        assert_eq!(names_of("mO", &["m0"]), "did you mean 'm0'? The leg is: m0");
         assert_eq!(names_of("x", &[]), "there is no leg at all");
     }
 

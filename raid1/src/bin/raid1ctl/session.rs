@@ -107,7 +107,10 @@ impl Session {
             .unwrap_or_default();
         let socket = self.socket.display();
         if methods.iter().any(|method| method == "raid1_create") {
-            format!("the raid1 at {socket} cannot do this: it is of another version than raid1ctl")
+            format!(
+                "the raid1 at {socket} cannot do this: it is of another version than raid1ctl,\n\
+                 or cannot do it yet"
+            )
         } else {
             format!(
                 "the application at {socket} has no mirrors of ours: start raid1, or an\n\

@@ -1,5 +1,7 @@
 //! `stats`: what mirrors and their legs have done since they were made.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use crate::cli::Stats;
@@ -80,7 +82,8 @@ fn row(stat: &IoStat, bdev: &str, shown: String) -> Vec<String> {
 }
 
 fn to_json(stat: &IoStat, counters: &Counters) -> Value {
-    let us = |time: std::time::Duration| time.as_secs_f64() * 1e6;
+    // The clock has no more digits.
+    let us = |time: Duration| time.as_nanos() as f64 / 1e3;
     let mean = |ticks, ops| stat.mean(ticks, ops).map(us);
     let max = |ticks: u64| us(stat.duration(ticks as f64));
     json!({
