@@ -1,27 +1,30 @@
 //! The application framework. C: `spdk/event.h`.
+//!
+//! ```text
+//!   spdk_app_parse_args     args, usage
+//!   spdk_app_start          options ─► environment, reactors, app thread, signals
+//!      on the app thread:   config, methods for the start ─► RPC server ─► subsystems ─►
+//!                           config, the other methods ─► start_fn
+//!   spdk_app_stop           subsystems end ─► RPC server ends ─► reactors end
+//!   spdk_app_fini           what is left
+//! ```
+
+mod args;
+mod config;
+mod log_methods;
+mod methods;
+pub(crate) mod notify;
+mod options;
+mod signals;
+mod start;
+mod usage;
+
+#[cfg(test)]
+mod tests;
 
 /// Registers the methods of this part.
-pub(crate) fn register() {}
-
-/// Logs an error.
-pub(crate) fn log_error(text: &str) {
-    log(barespdk_sys::SPDK_LOG_ERROR, text);
-}
-
-/// Logs a line.
-pub(crate) fn log(level: barespdk_sys::spdk_log_level, text: &str) {
-    let Ok(text) = std::ffi::CString::new(text) else {
-        return;
-    };
-    // SAFETY: the format takes one C string, which lives during the call; no location.
-    unsafe {
-        barespdk_sys::spdk_log(
-            level,
-            std::ptr::null(),
-            0,
-            std::ptr::null(),
-            c"%s\n".as_ptr(),
-            text.as_ptr(),
-        );
-    }
+pub(crate) fn register() {
+    methods::register();
+    log_methods::register();
+    notify::register();
 }

@@ -21,6 +21,7 @@ mod tests;
 
 pub(crate) use call::call;
 pub(crate) use error::RpcError;
+pub(crate) use methods::VERSION;
 pub(crate) use params::{no_params, params};
 pub(crate) use registry::{
     State, correct, method, method_async, set_allowed, set_state, state, state_mask,

@@ -93,7 +93,7 @@ fn add(name: &str, method: Method) {
     if registry.methods.contains_key(name) {
         registry.correct = false;
         drop(registry);
-        crate::app::log_error(&format!("duplicate RPC {name} registered..."));
+        error_log!("duplicate RPC {name} registered...\n");
         return;
     }
     registry.methods.insert(name.to_owned(), method);
