@@ -4,6 +4,7 @@ use core::cell::{Cell, RefCell};
 
 use barespdk::bdev;
 use barespdk::errno::Errno;
+use barespdk::log_error;
 
 use crate::legs::{LEGS_MAX, LegSet, Legs, Slot};
 
@@ -14,24 +15,48 @@ pub(crate) struct Channel {
     present: Cell<LegSet>,
     /// Which of them are read from, too.
     readable: Cell<LegSet>,
+    /// Which legs this thread cannot reach, though others may read from them: what is written here
+    /// can be acknowledged only when those are out.
+    missing: Cell<LegSet>,
 }
 
 impl Channel {
-    /// Opens a channel to each leg that is in, or leaving.
-    pub(crate) fn open(legs: &Legs) -> Result<Self, Errno> {
+    /// Opens a channel to each leg that is in, or leaving; those that cannot be reached from here are
+    /// [missing](Channel::missing).
+    ///
+    /// # Errors
+    /// That of a leg, where none is left to read from.
+    pub(crate) fn open(mirror: &str, legs: &Legs) -> Result<Self, Errno> {
         let mut channels = <[_; LEGS_MAX]>::default();
-        let (mut present, mut readable) = (LegSet::EMPTY, LegSet::EMPTY);
+        let [mut present, mut readable, mut missing] = [LegSet::EMPTY; 3];
+        let mut refused = Errno::ENODEV;
         for (slot, leg) in legs.open() {
-            channels[slot.index()] = Some(bdev::Channel::new(&leg.desc)?);
-            present.insert(slot);
-            if legs.is_in(slot) {
-                readable.insert(slot);
+            match bdev::Channel::new(&leg.desc) {
+                Ok(channel) => {
+                    channels[slot.index()] = Some(channel);
+                    present.insert(slot);
+                    if legs.is_in(slot) {
+                        readable.insert(slot);
+                    }
+                }
+                Err(errno) => {
+                    log_error!(
+                        "raid1 {mirror}: no channel to base bdev '{}' on this thread: {errno}",
+                        leg.name
+                    );
+                    missing.insert(slot);
+                    refused = errno;
+                }
             }
+        }
+        if readable.is_empty() {
+            return Err(refused);
         }
         Ok(Self {
             legs: RefCell::new(channels),
             present: Cell::new(present),
             readable: Cell::new(readable),
+            missing: Cell::new(missing),
         })
     }
 
@@ -50,6 +75,9 @@ impl Channel {
         let mut present = self.present.get();
         present.remove(slot);
         self.present.set(present);
+        let mut missing = self.missing.get();
+        missing.remove(slot);
+        self.missing.set(missing);
         // Requests borrow the legs while they submit, never while they wait; and this is called by a
         // message, so not from inside of a request.
         let dropped = match self.legs.try_borrow_mut() {
@@ -63,6 +91,12 @@ impl Channel {
     #[inline]
     pub(crate) fn present(&self) -> LegSet {
         self.present.get()
+    }
+
+    /// Which legs are not written to, though other threads may read from them.
+    #[inline]
+    pub(crate) fn missing(&self) -> LegSet {
+        self.missing.get()
     }
 
     /// Calls `submit` with one leg, if it is in. Returns whether it is.

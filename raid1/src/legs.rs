@@ -62,7 +62,7 @@ impl LegSet {
     }
 
     #[inline]
-    pub(crate) fn is_empty(self) -> bool {
+    pub(crate) const fn is_empty(self) -> bool {
         self.0 == 0
     }
 
@@ -127,6 +127,12 @@ impl Legs {
     /// Whether a leg may be read from.
     pub(crate) fn is_in(&self, slot: Slot) -> bool {
         !self.leaving.contains(slot)
+    }
+
+    /// The name of a leg that is in, or leaving.
+    pub(crate) fn name(&self, slot: Slot) -> Option<String> {
+        let leg = self.slots.get(slot.index())?.as_ref()?;
+        Some(leg.name.clone())
     }
 
     /// All slots; the leg of those where it is in.

@@ -14,6 +14,7 @@ use crate::channel::Channel;
 use crate::geometry::Supported;
 use crate::io;
 use crate::legs::Legs;
+use crate::removal::{self, UNREACHABLE};
 use crate::rpc::info;
 
 /// A mirror, shared by all threads.
@@ -31,7 +32,9 @@ impl Device for Mirror {
     type Channel = Channel;
 
     fn open_channel(&self) -> Result<Channel, Errno> {
-        Channel::open(&self.legs.lock())
+        let channel = Channel::open(&self.name, &self.legs.lock())?;
+        removal::begin_to_eject(self, channel.missing(), UNREACHABLE);
+        Ok(channel)
     }
 
     fn supports(&self, io_type: IoType) -> bool {

@@ -18,9 +18,14 @@ use barespdk::module::Bdev;
 use barespdk::thread::Thread;
 use barespdk::{log_error, log_warn, runtime};
 
-use crate::legs::{Slot, TakeOut};
+use crate::legs::{LegSet, Slot, TakeOut};
 use crate::mirror::Mirror;
 use crate::mirrors;
+
+/// Why a leg is taken out: a thread did not write to it what another did.
+pub(crate) const FAILED_WRITE: &str = "it failed a write";
+/// Why a leg is taken out: a thread cannot write to it.
+pub(crate) const UNREACHABLE: &str = "a thread has no channel to it";
 
 /// Takes a leg out. On the app thread. When this ends, no thread reads from the leg any more.
 pub(crate) async fn take_out(
@@ -50,9 +55,9 @@ pub(crate) async fn take_out(
     Ok(taken)
 }
 
-/// Takes out a leg that failed a write which another leg did. From any thread. When this says
-/// `true`, no thread reads from the leg any more.
-pub(crate) async fn eject(mirror: &Mirror, slot: Slot) -> bool {
+/// Takes out a leg that lacks what another has. From any thread. When this says `true`, no thread
+/// reads from the leg any more.
+pub(crate) async fn eject(mirror: &Mirror, slot: Slot, reason: &'static str) -> bool {
     let name = mirror.name.clone();
     let Some(app) = Thread::app() else {
         return false;
@@ -60,20 +65,37 @@ pub(crate) async fn eject(mirror: &Mirror, slot: Slot) -> bool {
     let taken = app
         .spawn(move || async move {
             let mirror = mirrors::find(&name).ok_or(Errno::ENODEV)?;
-            take_out(&mirror, slot, "it failed a write").await
+            take_out(&mirror, slot, reason).await
         })
         .await;
     match taken {
         Ok(Ok(TakeOut::Out | TakeOut::WasOut)) => true,
         Ok(Ok(TakeOut::Last)) => false,
         Ok(Err(errno)) | Err(errno) => {
+            let base = mirror.legs.lock().name(slot);
+            let base = base.as_deref().unwrap_or("that is out already");
             log_error!(
-                "raid1 {}: leg {} not taken out: {errno}",
-                mirror.name,
-                slot.index()
+                "raid1 {}: base bdev '{base}' not taken out: {errno}",
+                mirror.name
             );
             false
         }
+    }
+}
+
+/// Begins to take out legs, without waiting for the end: who needs that waits by [`eject`]. From any
+/// thread.
+pub(crate) fn begin_to_eject(mirror: &Mirror, mut slots: LegSet, reason: &'static str) {
+    while let Some(slot) = slots.pop_first() {
+        let name = mirror.name.clone();
+        let Some(app) = Thread::app() else { return };
+        let _goes_on = app.spawn(move || async move {
+            // A mirror that is gone has let go of its legs. What fails is tried again, and said, by
+            // the first write that has to wait for it.
+            if let Some(mirror) = mirrors::find(&name) {
+                let _ = take_out(&mirror, slot, reason).await;
+            }
+        });
     }
 }
 

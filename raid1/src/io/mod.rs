@@ -20,7 +20,9 @@ pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
         IoType::READ => {
             channel.with_least_loaded(LegSet::EMPTY, |leg| request.read(leg, offset));
         }
-        IoType::WRITE => channel.for_each_leg(|_, leg| request.write(leg, offset)),
+        IoType::WRITE if channel.missing().is_empty() => {
+            channel.for_each_leg(|_, leg| request.write(leg, offset));
+        }
         _ => {}
     }
 }

@@ -13,7 +13,7 @@ use barespdk::runtime;
 use crate::channel::Channel;
 use crate::legs::{LegSet, Slot};
 use crate::mirror::Mirror;
-use crate::removal;
+use crate::removal::{self, FAILED_WRITE, UNREACHABLE};
 
 /// How often a write is sent again to a leg that gave it up, as legs do while they are reset.
 const ABORTED_RETRIES: u32 = 500;
@@ -25,7 +25,7 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
     let Ok(mut passed) = request.fan_out() else {
         return Status::Failed;
     };
-    let mut legs = LegSet::EMPTY;
+    let (mut legs, missing) = (LegSet::EMPTY, channel.missing());
     channel.for_each_leg(|slot, leg| {
         if submit(&mut passed, leg, request) {
             legs.insert(slot);
@@ -34,11 +34,11 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
     if legs.is_empty() {
         return nobody(channel, request);
     }
-    if (&mut passed).await.is_empty() {
+    if (&mut passed).await.is_empty() && missing.is_empty() {
         return Status::Success;
     }
     // Rare, so its state is not part of each request.
-    let outcome = Outcome::of(&passed, legs);
+    let outcome = Outcome::of(&passed, legs, missing);
     drop(passed);
     Box::pin(settle(mirror, channel, request, outcome)).await
 }
@@ -74,11 +74,13 @@ struct Outcome {
     done: LegSet,
     failed: LegSet,
     aborted: LegSet,
+    /// Those that did not get it.
+    missing: LegSet,
     status: Status,
 }
 
 impl Outcome {
-    fn of(passed: &FanOut<'_>, legs: LegSet) -> Self {
+    fn of(passed: &FanOut<'_>, legs: LegSet, missing: LegSet) -> Self {
         let (mut failed, mut aborted) = (0, 0);
         let mut status = Status::Failed;
         for lane in 0..passed.lanes() {
@@ -96,6 +98,7 @@ impl Outcome {
             done: legs.without(failed).without(aborted),
             failed,
             aborted,
+            missing,
             status,
         }
     }
@@ -110,7 +113,9 @@ async fn settle(
 ) -> Status {
     // The submitter learns of a failed unmap or flush; the data of the leg is as good as before. And
     // of a write that none did, none is to blame more than another.
-    if matches!(request.io_type(), IoType::UNMAP | IoType::FLUSH) || outcome.done.is_empty() {
+    let lenient = matches!(request.io_type(), IoType::UNMAP | IoType::FLUSH);
+    let failed = !(outcome.failed.is_empty() && outcome.aborted.is_empty());
+    if (lenient && failed) || outcome.done.is_empty() {
         return outcome.status;
     }
     // A leg that was reset gave the write up, but another did it: they must not differ.
@@ -120,9 +125,14 @@ async fn settle(
         }
     }
     let mut status = Status::Success;
-    while let Some(slot) = outcome.failed.pop_first() {
-        if !removal::eject(mirror, slot).await {
-            status = outcome.status;
+    for (mut legs, reason) in [
+        (outcome.failed, FAILED_WRITE),
+        (outcome.missing, UNREACHABLE),
+    ] {
+        while let Some(slot) = legs.pop_first() {
+            if !removal::eject(mirror, slot, reason).await {
+                status = outcome.status;
+            }
         }
     }
     status

@@ -67,6 +67,11 @@ impl Member {
 
     /// Opens a channel, and keeps it.
     pub(crate) async fn open_channel(&self) -> Outcome {
+        Ok(self.try_channel().await??)
+    }
+
+    /// As [`Member::open_channel`], where that may fail.
+    pub(crate) async fn try_channel(&self) -> Result<Result<(), Errno>, Failure> {
         let (desc, leave) = (self.desc.clone(), Arc::clone(&self.leave));
         let (sender, opened) = oneshot();
         let _runs_on = self.thread.spawn(move || async move {
@@ -76,7 +81,7 @@ impl Member {
                 pause(Duration::from_millis(1)).await;
             }
         });
-        Ok(opened.await??)
+        Ok(opened.await?)
     }
 
     /// Begins to write a block full of `byte`.

@@ -4,6 +4,7 @@
 //! other as a task on the app thread. An argument selects the tests whose names contain it.
 
 mod crew;
+mod reach;
 mod removal;
 mod rig;
 mod support;
@@ -34,6 +35,8 @@ macro_rules! tests {
 const TESTS: &[Test] = tests! {
     removal:
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
+    reach:
+        a_leg_that_one_thread_cannot_reach, no_leg_can_be_reached;
 };
 
 async fn run_all(selected: Option<String>) -> usize {

@@ -1,16 +1,12 @@
 //! Legs that go while one thread cannot be told.
 
 use std::sync::atomic::Ordering::SeqCst;
-use std::time::Duration;
 
 use crate::crew::Crew;
 use crate::rig::Rig;
 use crate::support::{
-    Outcome, begin_rpc, check, check_eq, lists, lost, mirror_of, rpc_done, within,
+    A_WHILE, Outcome, begin_rpc, check, check_eq, lists, lost, mirror_of, rpc_done, within,
 };
-
-/// How long what is to happen is waited for while a thread is blocked.
-const A_WHILE: Duration = Duration::from_millis(300);
 
 /// A thread that was told does not acknowledge what the blocked one still reads from the leg as it
 /// was: it writes to the leg, until nobody reads from that.

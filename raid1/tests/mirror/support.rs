@@ -82,6 +82,9 @@ pub(crate) use {check, check_eq};
 /// How long a test waits for what should happen in no time.
 const PATIENCE: Duration = Duration::from_secs(20);
 
+/// How long what must not happen yet is waited for.
+pub(crate) const A_WHILE: Duration = Duration::from_millis(300);
+
 pub(crate) async fn pause(duration: Duration) {
     let _ = runtime::sleep(duration).await;
 }
