@@ -54,5 +54,6 @@ mod json;
 mod modules;
 mod reactor;
 mod rpc;
+pub mod sim;
 mod thread;
 mod uuid;

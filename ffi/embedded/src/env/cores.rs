@@ -66,13 +66,15 @@ pub(crate) fn set_current(core: u32) {
     CURRENT.set(core);
 }
 
+/// The lowest core of the environment that is not below `first`.
 fn next_from(first: u32) -> u32 {
-    (first..SPDK_CPUSET_SIZE)
-        .find(|core| {
-            let byte = CORES.get((core / 8) as usize);
-            byte.is_some_and(|byte| byte.load(Ordering::Relaxed) & (1 << (core % 8)) != 0)
-        })
-        .unwrap_or(NONE)
+    let bytes = CORES.iter().zip(0_u32..).skip((first / 8) as usize);
+    let mut found = bytes.map(|(byte, index)| {
+        let below = if index == first / 8 { first % 8 } else { 0 };
+        let left = byte.load(Ordering::Relaxed) & (0xFF_u8 << below);
+        (left != 0).then(|| index * 8 + left.trailing_zeros())
+    });
+    found.find_map(|core| core).unwrap_or(NONE)
 }
 
 #[unsafe(no_mangle)]

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 static SEEDED: Mutex<Option<u64>> = Mutex::new(None);
 
 /// A random number: unpredictable, or in a simulation the next one of its seed.
-pub(crate) fn random_u64() -> u64 {
+pub fn random_u64() -> u64 {
     let mut seeded = SEEDED
         .lock()
         .unwrap_or_else(|poisoned| poisoned.into_inner());

@@ -12,6 +12,7 @@
 mod event;
 pub(crate) mod rpc;
 mod run;
+mod simulated;
 mod sleep;
 #[cfg(test)]
 pub(crate) mod tests;
@@ -29,6 +30,7 @@ use crate::env::{cores, cpuset};
 use crate::thread::{Inbox, Thread};
 
 use self::event::Event;
+pub use self::simulated::sim_turns;
 #[allow(unused_imports, reason = "for all parts of the crate")]
 pub(crate) use self::{
     event::send,

@@ -11,6 +11,10 @@ pub(crate) fn run() -> std::io::Result<()> {
     if started.is_err() && STATE.load(Ordering::SeqCst) != EXITING {
         return Err(std::io::Error::other("the reactors are not started"));
     }
+    if clock::is_virtual() {
+        super::simulated::run();
+        return Ok(());
+    }
     let main_core = cores::main_core();
     let mut others = Vec::new();
     let mut result = Ok(());
@@ -146,9 +150,8 @@ impl Reactor {
         }
     }
 
-    /// Has the threads exit that have not, and polls them until they have.
-    fn end_threads(&'static self) {
-        self.run_events();
+    /// Has the threads exit that have not.
+    pub(super) fn exit_threads(&self) {
         for thread in self.threads.borrow().iter().copied() {
             // SAFETY: a thread of this reactor is alive.
             let it = unsafe { &*thread };
@@ -166,6 +169,12 @@ impl Reactor {
                 barespdk_sys::spdk_set_thread(std::ptr::null_mut());
             }
         }
+    }
+
+    /// Has the threads exit that have not, and polls them until they have.
+    fn end_threads(&'static self) {
+        self.run_events();
+        self.exit_threads();
         loop {
             let thread = self.threads.borrow().first().copied();
             let Some(thread) = thread else {

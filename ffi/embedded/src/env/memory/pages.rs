@@ -51,7 +51,12 @@ impl Pages {
     /// Finds out what kind of memory there is by trying.
     pub(super) fn start(&mut self, huge: bool, limit_bytes: Option<u64>) {
         self.limit_bytes = limit_bytes;
-        self.kind = if huge { Kind::Huge } else { Kind::Locked };
+        self.kind = match () {
+            // Nothing is gained by better memory in a simulation, and much time lost.
+            () if crate::env::clock::is_virtual() => Kind::Plain,
+            () if huge => Kind::Huge,
+            () => Kind::Locked,
+        };
         loop {
             if let Some(address) = map(PAGE_LEN, self.kind) {
                 unmap(address, PAGE_LEN);
