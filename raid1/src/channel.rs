@@ -93,6 +93,11 @@ impl Channel {
         self.present.get()
     }
 
+    /// Which legs are read from.
+    pub(crate) fn readable(&self) -> LegSet {
+        self.readable.get()
+    }
+
     /// Which legs are not written to, though other threads may read from them.
     #[inline]
     pub(crate) fn missing(&self) -> LegSet {

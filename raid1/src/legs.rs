@@ -48,6 +48,11 @@ impl LegSet {
         Self(self.0 & !other.0)
     }
 
+    /// The members of both.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self(self.0 & other.0)
+    }
+
     /// Of the members, counted from the lowest, those whose bit is set in `picks`.
     pub(crate) fn pick(mut self, picks: u16) -> Self {
         let mut picked = Self::EMPTY;
@@ -122,6 +127,13 @@ impl Legs {
             .map(Slot)
             .zip(&self.slots)
             .filter_map(|(slot, leg)| Some((slot, leg.as_ref()?)))
+    }
+
+    /// The slots of the legs that are in.
+    pub(crate) fn members(&self) -> LegSet {
+        let mut members = LegSet::EMPTY;
+        self.present().for_each(|(slot, _)| members.insert(slot));
+        members
     }
 
     /// Whether a leg may be read from.

@@ -38,7 +38,7 @@ pub(crate) async fn serve<'a>(
         IoType::WRITE | IoType::WRITE_ZEROES | IoType::UNMAP | IoType::FLUSH => {
             write::write(mirror, channel, &request).await
         }
-        IoType::RESET => reset::reset(channel, &request).await,
+        IoType::RESET => reset::reset(mirror, channel, &request).await,
         // The bdev layer does not submit what `supports` denies.
         _ => Status::Failed,
     }

@@ -6,6 +6,7 @@
 mod crew;
 mod reach;
 mod removal;
+mod reset;
 mod rig;
 mod support;
 
@@ -37,6 +38,8 @@ const TESTS: &[Test] = tests! {
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
     reach:
         a_leg_that_one_thread_cannot_reach, no_leg_can_be_reached;
+    reset:
+        a_leg_goes_meanwhile, a_leg_fails_it, it_takes_long;
 };
 
 async fn run_all(selected: Option<String>) -> usize {
