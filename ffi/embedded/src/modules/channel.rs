@@ -1,7 +1,7 @@
 use std::ffi::{CStr, c_int, c_void};
 use std::marker::PhantomData;
 use std::ops::Deref;
-use std::ptr::NonNull;
+use std::ptr::{self, NonNull};
 
 use barespdk_sys::{
     spdk_get_io_channel, spdk_io_channel, spdk_io_channel_get_ctx, spdk_io_device_register,
@@ -72,11 +72,30 @@ impl<C> ChannelRef<C> {
     pub(super) fn get<D: IoDevice<Channel = C>>(device: &'static D) -> Option<Self> {
         // SAFETY: on an SPDK thread, as everything in this crate that is not started by hand. An
         // address that is not registered gives NULL.
-        let raw = unsafe { spdk_get_io_channel(std::ptr::from_ref(device).cast_mut().cast()) };
+        let raw = unsafe { spdk_get_io_channel(ptr::from_ref(device).cast_mut().cast()) };
         Some(Self {
             raw: NonNull::new(raw)?,
             _channel: PhantomData,
         })
+    }
+}
+
+impl ChannelRef<()> {
+    /// Takes over a reference to a channel of which nothing is known.
+    ///
+    /// # Safety
+    ///
+    /// The reference is the caller's, who gives it away. On the channel's thread.
+    pub(super) unsafe fn from_raw(raw: NonNull<spdk_io_channel>) -> Self {
+        Self {
+            raw,
+            _channel: PhantomData,
+        }
+    }
+
+    /// The channel; it keeps its reference.
+    pub(super) fn as_ptr(&self) -> *mut spdk_io_channel {
+        self.raw.as_ptr()
     }
 }
 

@@ -15,9 +15,10 @@ use std::mem::{self, ManuallyDrop};
 use std::ptr;
 
 use barespdk_sys::{
-    spdk_bdev, spdk_bdev_destruct_done, spdk_bdev_fn_table, spdk_bdev_io, spdk_bdev_io_type,
-    spdk_bdev_register, spdk_bdev_unregister, spdk_bdev_unregister_by_name, spdk_get_io_channel,
-    spdk_io_channel, spdk_io_channel_get_ctx, spdk_io_device_unregister, spdk_json_write_ctx,
+    spdk_bdev, spdk_bdev_destruct_done, spdk_bdev_fn_table, spdk_bdev_get_by_name, spdk_bdev_io,
+    spdk_bdev_io_type, spdk_bdev_register, spdk_bdev_unregister, spdk_bdev_unregister_by_name,
+    spdk_get_io_channel, spdk_io_channel, spdk_io_channel_get_ctx, spdk_io_device_unregister,
+    spdk_json_write_ctx,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -143,6 +144,19 @@ pub(super) unsafe fn disk_of<'a, D: Device>(bdev: *mut spdk_bdev) -> Option<&'a 
         D::MODULE
             .is((*bdev).module)
             .then(|| &*(*bdev).ctxt.cast::<Disk<D>>())
+    }
+}
+
+/// The disk of a name, if its module made it. On the application thread, to be used there and right
+/// away.
+pub(super) fn find<'a, D: Device>(name: &CStr) -> Option<&'a Disk<D>> {
+    // SAFETY: on the application thread, which alone can end the bdev, in another call.
+    unsafe {
+        let bdev = spdk_bdev_get_by_name(name.as_ptr());
+        if bdev.is_null() {
+            return None;
+        }
+        disk_of(bdev)
     }
 }
 

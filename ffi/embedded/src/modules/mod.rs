@@ -8,15 +8,19 @@
 //! ```
 
 mod aio;
+mod base;
 mod channel;
 mod completions;
+mod delay;
 mod device;
+mod error;
 mod io;
 mod json;
 mod malloc;
 mod memory;
 mod module;
 mod null;
+mod passthru;
 mod poller;
 mod uuid;
 
@@ -25,4 +29,7 @@ pub(crate) fn register() {
     malloc::add();
     null::add();
     aio::add();
+    error::add();
+    delay::add();
+    passthru::add();
 }

@@ -13,9 +13,9 @@ mod sha1;
 pub(super) struct Uuid([u8; 16]);
 
 impl Uuid {
-    /// From its bytes.
-    pub(super) const fn from_bytes(bytes: [u8; 16]) -> Self {
-        Self(bytes)
+    /// From its digits as a number.
+    pub(super) const fn from_u128(digits: u128) -> Self {
+        Self(digits.to_be_bytes())
     }
 
     /// Its bytes.

@@ -137,8 +137,7 @@ fn has_node(id: i32) -> bool {
 pub(super) fn config(disk: &Disk<Malloc>) -> Value {
     // SAFETY: registered, and on the application thread, where the bdev layer changes properties.
     let bdev = unsafe { &*disk.bdev() };
-    let numa_id = bdev.numa._bits0.cast_signed() >> 1;
-    json!({
+    let mut call = json!({
         "method": "bdev_malloc_create",
         "params": {
             "name": disk.name_text(),
@@ -151,7 +150,13 @@ pub(super) fn config(disk: &Disk<Malloc>) -> Value {
             "dif_type": bdev.dif_type,
             "dif_is_head_of_md": bdev.dif_is_head_of_md() != 0,
             "dif_pi_format": bdev.dif_pi_format,
-            "numa_id": numa_id,
+            "numa_id": bdev.numa._bits0.cast_signed() >> 1,
         },
-    })
+    });
+    if bdev.md_interleave() != 0 {
+        // What creates it is the size without metadata; SPDK saves the sum, which it then refuses.
+        call["params"]["block_size"] = (bdev.blocklen - bdev.md_len).into();
+        call["params"]["md_interleave"] = true.into();
+    }
+    call
 }

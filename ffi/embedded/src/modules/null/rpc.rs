@@ -163,7 +163,8 @@ pub(super) fn config(disk: &Disk<Null>) -> Value {
         "params": {
             "name": disk.name_text(),
             "num_blocks": bdev.blockcnt,
-            "block_size": bdev.blocklen,
+            // Without metadata, as it is created.
+            "block_size": bdev.blocklen - bdev.md_len,
             "physical_block_size": bdev.phys_blocklen,
             "md_size": bdev.md_len,
             "dif_type": bdev.dif_type,
