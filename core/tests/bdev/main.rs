@@ -1,8 +1,5 @@
 //! Bdevs on a real SPDK: those of others, through the client, and modules of our own.
 //!
-//! SPDK starts once a process, so this binary is one application that runs its tests one after the
-//! other as a task on the app thread. An argument selects the tests whose names contain it.
-//!
 //! SPDK is given few `spdk_bdev_io` and few buffers, so that they run out soon, and is kept from examining new bdevs,
 //! whose requests the tests count.
 
@@ -11,6 +8,8 @@ mod broken;
 mod dropped;
 mod fan_out;
 mod from_c;
+#[path = "../harness/mod.rs"]
+mod harness;
 mod io;
 mod lab;
 mod life;
@@ -21,17 +20,13 @@ mod requests;
 mod support;
 mod views;
 
-use std::cell::Cell;
-use std::future::Future;
-use std::pin::Pin;
-use std::time::Instant;
+#[cfg(all(feature = "embedded", not(feature = "spdk")))]
+use barespdk_embedded as _;
 
-use barespdk::app::{self, App};
 use barespdk::errno::Errno;
 use barespdk::module::Options;
-use barespdk::thread::Thread;
 
-use support::{Failure, Outcome, SOCKET};
+use harness::{Suite, tests};
 
 /// How many `spdk_bdev_io` there are.
 pub(crate) const POOL: usize = 256;
@@ -56,18 +51,15 @@ const CONFIG: &str = r#"{"subsystems": [{"subsystem": "iobuf", "config": [
     {"method": "bdev_null_create", "params": {"name": "Null", "num_blocks": 8192, "block_size": 512}}
 ]}]}"#;
 
-type Test = (&'static str, fn() -> Pin<Box<dyn Future<Output = Outcome>>>);
+pub(crate) static SUITE: Suite = Suite {
+    name: "bdev",
+    tests: TESTS,
+    config: Some(CONFIG),
+    options: &[],
+    leave_out: None,
+};
 
-macro_rules! tests {
-    ($($module:ident: $($name:ident),* $(,)?;)*) => {
-        &[$($((
-            concat!(stringify!($module), "::", stringify!($name)),
-            || Box::pin($module::$name()) as Pin<Box<dyn Future<Output = Outcome>>>,
-        ),)*)*]
-    };
-}
-
-const TESTS: &[Test] = tests! {
+const TESTS: &[harness::Test] = tests! {
     io:
         every_type_on_malloc, wrong_lengths, wrong_ranges, no_writes_through_a_read_only_descriptor,
         errors_of_a_bdev, reads_in_flight_are_given_up, a_bdev_that_is_not_there, properties;
@@ -103,79 +95,11 @@ const TESTS: &[Test] = tests! {
         no_allocation_for_an_io;
 };
 
-async fn run_all(selected: Option<String>) -> usize {
-    let (mut passed, mut failed) = (0, 0);
-    for (name, test) in TESTS {
-        if selected.as_ref().is_some_and(|text| !name.contains(text)) {
-            continue;
-        }
-        let start = Instant::now();
-        match test().await {
-            Ok(()) => {
-                passed += 1;
-                println!("test {name} ... ok ({} ms)", start.elapsed().as_millis());
-            }
-            Err(Failure(why)) => {
-                failed += 1;
-                println!("test {name} ... FAILED\n    {why}");
-            }
-        }
-    }
-    println!("test result: {passed} passed; {failed} failed");
-    failed
-}
-
-thread_local! {
-    /// Set by the task, read after the application has been finalised.
-    static DONE: Cell<bool> = const { Cell::new(false) };
-}
-
 fn main() {
-    let selected = std::env::args()
-        .skip(1)
-        .find(|argument| !argument.starts_with('-'));
-    let place = std::env::temp_dir();
-    let socket = place.join(format!("barespdk-bdev-{}.sock", std::process::id()));
-    let config = place.join(format!("barespdk-bdev-{}.json", std::process::id()));
-    std::fs::write(&config, CONFIG).expect("a temporary file");
-    SOCKET.set(socket.clone()).expect("set once");
     broken::before_spdk();
     lab::PLAIN.add().expect("the first of its name");
-    let cores = std::thread::available_parallelism().map_or(1, |cores| cores.get().min(2));
-    let mask = format!("{:#x}", (1_u32 << cores) - 1);
-    let arguments = [
-        "bdev",
-        "--no-huge",
-        "-s",
-        "1024",
-        "--no-pci",
-        "--disable-cpumask-locks",
-    ];
-    let code = App::new("bdev")
-        .reactor_mask(&mask)
-        .rpc_addr(&socket.to_string_lossy())
-        .json_config(&config.to_string_lossy())
-        .run(arguments.map(String::from), move || {
-            let spawned = Thread::spawn_here(async move {
-                let failed = run_all(selected).await;
-                DONE.set(true);
-                let _ = app::stop(i32::try_from(failed).unwrap_or(1));
-            });
-            if let Err(errno) = spawned {
-                println!("cannot start the tests: {errno}");
-                let _ = app::stop(1);
-            }
-        });
-    let _ = std::fs::remove_file(&config);
+    let code = SUITE.run();
     let late = lab::LABS.register("late", c"lab", &Options::new(512, 8), broken::idle());
     assert!(matches!(late, Err((Errno::ENODEV, _))));
-    let code = match code {
-        Ok(code) if DONE.get() => code,
-        Ok(code) => code.max(1),
-        Err(error) => {
-            println!("{error}");
-            1
-        }
-    };
     std::process::exit(code);
 }

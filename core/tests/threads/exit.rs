@@ -98,13 +98,17 @@ pub(crate) async fn accepted_messages_run() -> Outcome {
         .map_err(|error| error.errno)?;
     for _ in 0..SENT {
         let ran = Arc::clone(&ran);
-        there.send(move || ran.add()).map_err(|error| error.errno)?;
+        there
+            .send(move || ran.count())
+            .map_err(|error| error.errno)?;
     }
     there.request_exit()?;
     for _ in 0..SENT {
         let ran = Arc::clone(&ran);
         // Behind the request, still before the thread has seen it: accepted, so it runs.
-        there.send(move || ran.add()).map_err(|error| error.errno)?;
+        there
+            .send(move || ran.count())
+            .map_err(|error| error.errno)?;
     }
     check!(until(|| there.has_exited()).await);
     check_eq!(ran.get(), 2 * SENT);
@@ -118,7 +122,7 @@ pub(crate) async fn an_exited_thread_is_an_error() -> Outcome {
     check!(!kept.is_running());
     let ran = Arc::new(Counter::new());
     let counter = Arc::clone(&ran);
-    match kept.send(move || counter.add()) {
+    match kept.send(move || counter.count()) {
         Err(SendError {
             errno: Errno::ESHUTDOWN,
             closure,
@@ -146,8 +150,8 @@ pub(crate) async fn senders_race_with_exit() -> Outcome {
                 std::thread::spawn(move || {
                     loop {
                         let counter = Arc::clone(&ran);
-                        match there.send(move || counter.add()) {
-                            Ok(()) => accepted.add(),
+                        match there.send(move || counter.count()) {
+                            Ok(()) => accepted.count(),
                             Err(_) => break,
                         }
                     }
@@ -206,7 +210,7 @@ pub(crate) async fn ended_by_force() -> Outcome {
     check!(until(|| there.has_exited()).await);
     let visited = Arc::new(Counter::new());
     let counter = Arc::clone(&visited);
-    let _ = disk.for_each_channel(move |_| counter.add()).await?;
+    let _ = disk.for_each_channel(move |_| counter.count()).await?;
     check_eq!(visited.get(), 0);
     // SAFETY: made by the call above, and freed once; its thread is gone, so that nobody else has it.
     drop(unsafe { Box::from_raw(held as *mut Channel<Disk>) });

@@ -51,7 +51,7 @@ impl Drop for Part {
         } else {
             "channel on a wrong thread"
         });
-        self.closed.add();
+        self.closed.count();
     }
 }
 
@@ -62,7 +62,7 @@ impl Device for Disk {
         if self.refuse.load(Ordering::SeqCst) {
             return Err(Errno::ENODATA);
         }
-        self.opened.add();
+        self.opened.count();
         Ok(Part {
             thread: thread::current_id(),
             used: Cell::new(0),
@@ -315,7 +315,7 @@ pub(crate) async fn for_each_meets_a_channel_half_made() -> Outcome {
         slow.go.store(true, Ordering::SeqCst);
     }
     check!(until(|| slow.looked.load(Ordering::SeqCst)).await);
-    slow.value.add();
+    slow.value.count();
     let walk = slow.for_each_channel(|channel| channel.set(7));
     slow.go.store(true, Ordering::SeqCst);
     let _ = walk.await?;
@@ -441,7 +441,7 @@ pub(crate) async fn reopened_by_a_destructor() -> Outcome {
     }
     impl Drop for Ash {
         fn drop(&mut self) {
-            self.0.add();
+            self.0.count();
             if self.0.get() == 1 {
                 let phoenix = PHOENIX.lock().unwrap().clone();
                 KEPT.set(phoenix.and_then(|phoenix| phoenix.channel().ok()));

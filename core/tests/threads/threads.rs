@@ -102,7 +102,7 @@ pub(crate) async fn messages_run_in_order() -> Outcome {
     let here = Thread::current().ok_or(Errno::ENODEV)?;
     let ran = Arc::new(Counter::new());
     let counter = Arc::clone(&ran);
-    here.send(move || counter.add())
+    here.send(move || counter.count())
         .map_err(|error| error.errno)?;
     check_eq!(ran.get(), 0);
     check!(until(|| ran.get() == 1).await);
@@ -124,7 +124,7 @@ pub(crate) async fn a_call_without_receiver() -> Outcome {
     struct OnDrop(Arc<Counter>);
     impl Drop for OnDrop {
         fn drop(&mut self) {
-            self.0.add();
+            self.0.count();
         }
     }
     let there = other_core("no receiver")?;
@@ -145,7 +145,9 @@ pub(crate) async fn a_flood_of_messages() -> Outcome {
         .map_err(|error| error.errno)?;
     for _ in 0..SENT {
         let ran = Arc::clone(&ran);
-        there.send(move || ran.add()).map_err(|error| error.errno)?;
+        there
+            .send(move || ran.count())
+            .map_err(|error| error.errno)?;
     }
     check!(until(|| ran.get() == SENT).await);
     end(&there).await
@@ -170,7 +172,7 @@ pub(crate) async fn spawn_there() -> Outcome {
     // Nobody waits for this one.
     let ran = Arc::new(Counter::new());
     let counter = Arc::clone(&ran);
-    drop(there.spawn(move || async move { counter.add() }));
+    drop(there.spawn(move || async move { counter.count() }));
     check!(until(|| ran.get() == 1).await);
     end(&there).await
 }
