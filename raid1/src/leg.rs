@@ -11,12 +11,18 @@ use crate::removal;
 /// A base bdev, open and claimed as long as it is part of its mirror.
 #[derive(Clone, Debug)]
 pub(crate) struct Leg {
+    /// The name, or the alias, that the mirror was told.
     pub(crate) name: String,
     pub(crate) uuid: Uuid,
     pub(crate) desc: Desc,
 }
 
 impl Leg {
+    /// Whether it is this bdev, by its own name.
+    pub(crate) fn is(&self, bdev: &str) -> bool {
+        self.desc.name() == bdev
+    }
+
     /// Opens a base bdev for a mirror. When it is about to go, it is taken out of that mirror. On the
     /// app thread.
     ///

@@ -155,10 +155,15 @@ impl Legs {
             .map(|(slot, leg)| leg.as_ref().filter(|_| self.is_in(slot)))
     }
 
-    /// The slot of a leg that is in, by the name of its base bdev.
+    /// The slot of a leg that is in, by the name that the mirror was told.
     pub(crate) fn find(&self, name: &str) -> Option<Slot> {
+        self.find_by(|leg| leg.name == name)
+    }
+
+    /// The slot of the first leg that is in and fits.
+    pub(crate) fn find_by(&self, fits: impl Fn(&Leg) -> bool) -> Option<Slot> {
         self.present()
-            .find(|(_, leg)| leg.name == name)
+            .find(|(_, leg)| fits(leg))
             .map(|(slot, _)| slot)
     }
 

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use barespdk::bdev::{Access, Desc};
 use barespdk::module::Bdev;
 use barespdk::mutex::Mutex;
 
@@ -36,10 +37,14 @@ pub(crate) fn find(name: &str) -> Option<Bdev<Mirror>> {
         .cloned()
 }
 
-/// The mirror that a base bdev is a leg of, and the slot.
+/// The mirror that a base bdev is a leg of, and the slot; by its name or an alias, whichever the mirror
+/// was told.
 pub(crate) fn find_by_leg(base: &str) -> Option<(Bdev<Mirror>, Slot)> {
+    let bdev = Desc::open(base, Access::Read, |_| ());
+    // Where it cannot be opened, as it goes, it is found by its name still.
+    let name = bdev.as_ref().map_or(base, Desc::name);
     all().into_iter().find_map(|mirror| {
-        let slot = mirror.device().legs.lock().find(base)?;
+        let slot = mirror.device().legs.lock().find_by(|leg| leg.is(name))?;
         Some((mirror, slot))
     })
 }

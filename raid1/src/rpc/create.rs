@@ -2,6 +2,7 @@
 
 use alloc::string::ToString;
 use alloc::vec::Vec;
+use core::fmt;
 
 use barespdk::bdev;
 use barespdk::errno::Errno;
@@ -49,11 +50,7 @@ pub(super) fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     }
     check_bases(&bases)?;
 
-    let legs = bases
-        .iter()
-        .enumerate()
-        .map(|(index, base)| open(index, base, &name))
-        .collect::<Result<Vec<_>, _>>()?;
+    let legs = open_all(&bases, &name)?;
     let uuid = uuid
         .filter(|uuid| !uuid.is_nil())
         .unwrap_or_else(Uuid::random);
@@ -117,21 +114,36 @@ fn check_bases(bases: &[BaseName<'_>]) -> Result<(), RpcError> {
     Ok(())
 }
 
-/// Opens and claims one base bdev.
-fn open(index: usize, base: &str, mirror: &str) -> Result<Leg, RpcError> {
-    let failed = |errno, reason: &str| {
+/// Opens all base bdevs, and claims them.
+fn open_all(bases: &[BaseName<'_>], mirror: &str) -> Result<Vec<Leg>, RpcError> {
+    let failed = |index: usize, errno, reason: fmt::Arguments<'_>| {
+        let base = &*bases[index];
         RpcError::failed(
             errno,
             format_args!("Parameter 'base_bdevs[{index}]': bdev '{base}' {reason}"),
         )
     };
-    let leg = Leg::open(base, mirror).map_err(|errno| match errno {
-        Errno::ENODEV => failed(errno, "does not exist"),
-        Errno::EPERM => failed(errno, "is claimed already"),
-        errno => failed(errno, "cannot be opened"),
-    })?;
-    MODULE
-        .claim(&leg.desc)
-        .map_err(|errno| failed(errno, "is claimed already"))?;
-    Ok(leg)
+    let mut legs = Vec::<Leg>::with_capacity(bases.len());
+    for (index, base) in bases.iter().enumerate() {
+        let leg = Leg::open(base, mirror).map_err(|errno| {
+            let reason = match errno {
+                Errno::ENODEV => "does not exist",
+                Errno::EPERM => "is claimed already",
+                _ => "cannot be opened",
+            };
+            failed(index, errno, format_args!("{reason}"))
+        })?;
+        // One goes by its name and by aliases.
+        if let Some(first) = legs.iter().position(|other| other.is(leg.desc.name())) {
+            let reason = format_args!("is base_bdevs[{first}], '{}', again", legs[first].name);
+            return Err(failed(index, Errno::EPERM, reason));
+        }
+        legs.push(leg);
+    }
+    for (index, leg) in legs.iter().enumerate() {
+        MODULE
+            .claim(&leg.desc)
+            .map_err(|errno| failed(index, errno, format_args!("is claimed already")))?;
+    }
+    Ok(legs)
 }

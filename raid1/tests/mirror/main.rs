@@ -4,6 +4,7 @@
 //! other as a task on the app thread. An argument selects the tests whose names contain it.
 
 mod crew;
+mod names;
 mod reach;
 mod removal;
 mod reset;
@@ -36,6 +37,8 @@ macro_rules! tests {
 const TESTS: &[Test] = tests! {
     removal:
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
+    names:
+        the_same_leg_twice, removed_by_the_other_name;
     reach:
         a_leg_that_one_thread_cannot_reach, no_leg_can_be_reached;
     reset:

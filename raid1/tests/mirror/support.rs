@@ -188,10 +188,19 @@ pub(crate) async fn rpc_done(method: &'static str, params: &str) -> Outcome {
     Ok(())
 }
 
+/// Asks for a mirror named M. The whole response.
+pub(crate) async fn try_mirror_of(legs: &[&str]) -> Result<String, Failure> {
+    let params = format!(r#"{{"name":"M","base_bdevs":{legs:?}}}"#);
+    rpc("raid1_create", &params).await
+}
+
 /// Makes a mirror named M.
 pub(crate) async fn mirror_of(legs: &[&str]) -> Outcome {
-    let params = format!(r#"{{"name":"M","base_bdevs":{legs:?}}}"#);
-    rpc_done("raid1_create", &params).await
+    let response = try_mirror_of(legs).await?;
+    if response.contains(r#""error":"#) {
+        return Err(Failure(format!("{legs:?}: {response}")));
+    }
+    Ok(())
 }
 
 /// Whether the mirror lists this leg.
