@@ -8,6 +8,10 @@ use barespdk::module::{Device, Driver, Module, Options, Request};
 use barespdk::rpc::{Method, Params, RpcError, States};
 use std::ffi::CStr;
 
+// Defines SPDK's functions where no SPDK does.
+#[cfg(all(feature = "embedded", not(feature = "spdk")))]
+use barespdk_embedded as _;
+
 /// One bdev of ours. All threads share it.
 struct Tail {
     base: Desc,

@@ -1,5 +1,8 @@
 //! JSON out, through the writer of a real SPDK.
 
+#[cfg(all(feature = "embedded", not(feature = "spdk")))]
+use barespdk_embedded as _;
+
 use barespdk::json::{self, WriteError, WriteJson};
 use barespdk::uuid::Uuid;
 

@@ -7,6 +7,9 @@ mod application;
 mod cases;
 mod client;
 
+#[cfg(all(feature = "embedded", not(feature = "spdk")))]
+use barespdk_embedded as _;
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

@@ -18,6 +18,9 @@ use std::time::Instant;
 
 use barespdk::app::{self, App};
 use barespdk::thread::Thread;
+// Defines SPDK's functions. An executable's matter: a library uses those of its application.
+#[cfg(all(feature = "embedded", not(feature = "spdk")))]
+use barespdk_embedded as _;
 // Registers the module and its RPCs.
 use barespdk_raid1 as _;
 

@@ -20,6 +20,9 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use barespdk::app::{App, AppError};
+// Defines SPDK's functions. An executable's matter: a library uses those of its application.
+#[cfg(all(feature = "embedded", not(feature = "spdk")))]
+use barespdk_embedded as _;
 // Registers the module and its RPCs.
 use barespdk_raid1 as _;
 
