@@ -1,19 +1,101 @@
 //! Block devices. C: `spdk/bdev.h`, `spdk/bdev_module.h`.
+//!
+//! The way of a request:
+//!
+//! ```text
+//!  spdk_bdev_readv_blocks ..   request/: may it, does it fit, what does it stand for
+//!        │                       └─(the module cannot)─► emulated by other requests, same way
+//!      pool ──(none left)──► -ENOMEM; spdk_bdev_queue_io_wait calls back
+//!        │
+//!      submit ──(a range is locked)──► kept back, until it is unlocked        range
+//!        │  └───(too large)──► parts, each the same way                       split
+//!        │  └───(a reset goes on)──► aborted                                  reset
+//!        │  └───(a rate limit)──► waits for its turn                          throttle
+//!        │  └───(others lack memory)──► waits behind them                     shared
+//!        ▼
+//!   the module's submit_request ──► spdk_bdev_io_get_buf                      bounce, buffer
+//!        │
+//!   spdk_bdev_io_complete ──(no memory)──► waits; submitted again later       shared
+//!        │
+//!      complete: its own memory back, statistics; by a message, where the module completed it
+//!        │       inside of submit_request: nobody is called from inside of a submission
+//!        ▼
+//!   the submitter's callback ──► spdk_bdev_free_io ──► pool, or who waits for it
+//! ```
+//!
+//! What C keeps in the private ends of its structs stands in a [`Record`](device::Record), whose
+//! address is at the end of `spdk_bdev`, and in [`Own`](io::Own), at the end of `spdk_bdev_io`.
+//!
+//! Left out: memory domains and accelerator sequences (there are none here), the making and checking
+//! of protection information (metadata moves as it is), claims other than for one writer.
 
-use std::ffi::c_int;
+mod abort;
+mod bounce;
+mod buffer;
+mod channel;
+mod claim;
+mod complete;
+mod desc;
+mod device;
+mod examine;
+mod histogram;
+mod io;
+mod list;
+mod pool;
+mod properties;
+mod queue_depth;
+mod range;
+mod register;
+mod registry;
+mod request;
+mod reset;
+mod shared;
+mod split;
+mod start;
+mod stat;
+mod submit;
+mod throttle;
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use serde_json::Value;
 
-/// Starts the bdev subsystem: every module's init, then examine. On the app thread, where `done`
-/// then runs with 0 or a negative errno value.
-pub(crate) fn start(done: impl FnOnce(c_int) + 'static) {
-    done(0);
+pub(crate) use start::{finish, start};
+
+/// Logs an error.
+macro_rules! error {
+    ($($argument:tt)*) => {
+        $crate::bdev::log_error(format_args!($($argument)*))
+    };
+}
+use error;
+
+/// Logs an error, as a line.
+#[cold]
+fn log_error(text: std::fmt::Arguments<'_>) {
+    let line = std::ffi::CString::new(format!("{text}")).unwrap_or_default();
+    // SAFETY: a format of one string, with that string.
+    unsafe {
+        barespdk_sys::spdk_log(
+            barespdk_sys::SPDK_LOG_ERROR,
+            std::ptr::null(),
+            0,
+            std::ptr::null(),
+            c"bdev: %s\n".as_ptr(),
+            line.as_ptr(),
+        );
+    }
 }
 
-/// Ends the bdev subsystem: unregisters all bdevs, then every module's fini. On the app thread, where
-/// `done` then runs.
-pub(crate) fn finish(done: impl FnOnce(c_int) + 'static) {
-    done(0);
+/// Takes a lock. What it guards is whole between any two calls to others, so a panic elsewhere does
+/// not spoil it.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Tells those who listen to notifications what happened to a bdev.
+fn notify(what: &str, device: device::Bdev) {
+    let _ = (what, device.name());
 }
 
 /// The RPCs that make the bdev subsystem as it is: `{"method": .., "params": ..}` each.
