@@ -31,11 +31,6 @@ pub(crate) fn set_virtual(now: u64) {
     VIRTUAL.store(now.min(REAL - 1), Ordering::Relaxed);
 }
 
-/// Makes time real again.
-pub(crate) fn set_real() {
-    VIRTUAL.store(REAL, Ordering::Relaxed);
-}
-
 #[inline]
 fn monotonic() -> u64 {
     let mut time = libc::timespec {

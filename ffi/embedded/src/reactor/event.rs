@@ -25,12 +25,3 @@ impl Reactor {
         }
     }
 }
-
-/// Has the reactor of a core run an event; false if there is none.
-pub(crate) fn send(core: u32, event: impl FnOnce(&'static Reactor) + Send + 'static) -> bool {
-    let reactor = super::of(core);
-    if let Some(reactor) = reactor {
-        reactor.send(Box::new(event));
-    }
-    reactor.is_some()
-}

@@ -10,7 +10,7 @@
 //! has found nothing to do for [`sleep::SPIN_TICKS`] sleeps; see there.
 
 mod event;
-pub(crate) mod rpc;
+mod rpc;
 mod run;
 mod simulated;
 mod sleep;
@@ -33,7 +33,6 @@ use self::event::Event;
 pub use self::simulated::sim_turns;
 #[allow(unused_imports, reason = "for all parts of the crate")]
 pub(crate) use self::{
-    event::send,
     run::{run, stop},
     sleep::{always_polls, set_always_poll},
 };
@@ -95,13 +94,13 @@ pub(crate) fn all() -> impl Iterator<Item = &'static Reactor> {
     cores.take_while(|core| *core != cores::NONE).filter_map(of)
 }
 
-/// The reactor that this OS thread is.
-fn current() -> Option<&'static Reactor> {
-    of(cores::current_core())
-}
-
 /// Makes a reactor for each core of the environment. In a simulation, without wake-up.
 pub(crate) fn start() -> std::io::Result<()> {
+    static METHODS: std::sync::Once = std::sync::Once::new();
+    METHODS.call_once(|| {
+        rpc::register();
+        crate::thread::rpc::register();
+    });
     let mut core = cpuset_first();
     while core != cores::NONE {
         if of(core).is_none() {

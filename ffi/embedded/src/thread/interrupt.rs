@@ -3,6 +3,7 @@ use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::null_mut;
 
 use super::{CURRENT, Thread, current, current_or_log, name_of, note_progress};
+use crate::env::clock;
 use crate::reactor;
 
 /// What an interrupt calls when its descriptor is readable: as `spdk_interrupt_fn`.
@@ -45,29 +46,26 @@ impl Interrupt {
     }
 }
 
-/// Registers an interrupt on the current thread.
-///
-/// # Safety
-///
-/// As the ABI has it.
-unsafe fn register(
-    descriptor: c_int,
-    function: InterruptFn,
-    argument: *mut c_void,
+#[unsafe(no_mangle)]
+unsafe extern "C" fn spdk_interrupt_register(
+    efd: c_int,
+    fn_: InterruptFn,
+    arg: *mut c_void,
     name: *const c_char,
 ) -> *mut Interrupt {
-    if descriptor < 0 || function.is_none() || reactor::always_polls() {
+    // As SPDK in polled mode, where there are none. A simulation has no descriptors to wait for.
+    if efd < 0 || fn_.is_none() || reactor::always_polls() || clock::is_virtual() {
         return null_mut();
     }
     let Some(thread) = current_or_log("spdk_interrupt_register") else {
         return null_mut();
     };
     let interrupt = Box::into_raw(Box::new(Interrupt {
-        descriptor,
-        function,
-        argument,
-        // SAFETY: as the caller promises.
-        name: unsafe { name_of(name, || format!("interrupt {descriptor}")) },
+        descriptor: efd,
+        function: fn_,
+        argument: arg,
+        // SAFETY: as the ABI has it.
+        name: unsafe { name_of(name, || format!("interrupt {efd}")) },
         thread: current(),
         live: Cell::new(true),
     }));
@@ -78,13 +76,14 @@ unsafe fn register(
     interrupt
 }
 
-/// Unregisters an interrupt of the current thread.
-///
-/// # Safety
-///
-/// It is registered.
-unsafe fn unregister(interrupt: *mut Interrupt) {
-    // SAFETY: alive, as the caller promises.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn spdk_interrupt_unregister(pintr: *mut *mut Interrupt) {
+    // SAFETY: the caller's place, with NULL or an interrupt in it.
+    let interrupt = unsafe { std::mem::replace(&mut *pintr, null_mut()) };
+    if interrupt.is_null() {
+        return;
+    }
+    // SAFETY: registered, so alive.
     let it = unsafe { &*interrupt };
     if it.thread != current() {
         error_log!(

@@ -35,7 +35,7 @@ pub(crate) use self::interrupt::{Interrupt, sweep};
 pub(crate) use self::io_device::device_count;
 use self::message::Message;
 pub(crate) use self::poll::{poll, poll_some};
-use self::poller::{Poller, Pollers};
+use self::poller::Pollers;
 #[allow(unused_imports, reason = "for all parts of the crate")]
 pub(crate) use self::{
     channel::{channel_io_device, channel_thread},
@@ -89,6 +89,8 @@ pub(crate) struct Thread {
     /// Number of io_devices whose end this thread waits for.
     unregister_count: Cell<u32>,
     exit_by_ticks: Cell<u64>,
+    /// When it was given to its reactor.
+    placed_ticks: u64,
     stats: Cell<Stats>,
     pub(crate) last_ticks: Cell<u64>,
 }
@@ -190,6 +192,10 @@ impl Thread {
         self.stats.get()
     }
 
+    pub(crate) fn placed_ticks(&self) -> u64 {
+        self.placed_ticks
+    }
+
     /// Counts time that passed without a poll as idle.
     pub(crate) fn add_idle(&self, ticks: u64) {
         let stats = self.stats.get();
@@ -257,6 +263,7 @@ unsafe extern "C" fn spdk_thread_create(
         for_each_count: Cell::new(0),
         unregister_count: Cell::new(0),
         exit_by_ticks: Cell::new(0),
+        placed_ticks: clock::now(),
         stats: Cell::default(),
         last_ticks: Cell::new(clock::now()),
     }));
