@@ -97,7 +97,7 @@
 //! | cpuset: empty, from cores, set, clear, raw pointer | [`Cpuset::empty`](cpuset::Cpuset::empty), [`from_cores`](cpuset::Cpuset::from_cores), [`set`](cpuset::Cpuset::set), [`clear`](cpuset::Cpuset::clear), [`as_ptr`](cpuset::Cpuset::as_ptr) |
 //! | storage of each thread, typed keys | [`local::LocalKey`] |
 //! | completion future | [`completion::completion`] on one thread, [`message::oneshot`] between threads |
-//! | DMA buffer, zeroed or not, slices, any thread | [`dma::DmaBuf::new`], [`dma::DmaBuf::zeroed`]; it derefs to `[u8]`. The alignment is always given: there is no default |
+//! | DMA buffer, zeroed or not, slices, any thread | [`dma::DmaBuf::new`], [`dma::DmaBuf::zeroed`]; it derefs to `[u8]`. The alignment is given, or that of a bdev: [`Desc::buffer`](bdev::Desc::buffer) |
 //! | I/O data: a request's, or an owned buffer; into the buffer | [`bdev::Data`]: [`Request::data`](module::Request::data), [`Data::from_buffer`](bdev::Data::from_buffer), [`Data::into_buffer`](bdev::Data::into_buffer) |
 //! | rescale to another block length | nothing to do: views count bytes, and each channel its own blocks; [`Data::blocks`](bdev::Data::blocks) checks |
 //! | split into children without a copy, set the child's offset | [`Data::slice`](bdev::Data::slice); the offset is an argument of the I/O |
@@ -112,7 +112,7 @@
 //! | registry of own bdevs | **not here**: keep the handles that [`Module::register`](module::Module::register) gives, as the mirror does |
 //! | client: open by name, block length and count, channel | [`Desc::open`](bdev::Desc::open), [`block_size`](bdev::Desc::block_size), [`num_blocks`](bdev::Desc::num_blocks), [`Channel::new`](bdev::Channel::new) |
 //! | read, write; besides: unmap, write zeroes, flush, reset, compare, copy, abort, seek, zones, NVMe commands | the methods of [`bdev::Channel`] |
-//! | metadata, extended options | those of a request go with its [`Data`](bdev::Data); **no call** for a metadata buffer of one's own |
+//! | metadata, extended options | those of a request go with its [`Data`](bdev::Data); metadata of one's own: [`read_with_metadata`](bdev::Channel::read_with_metadata), [`write_with_metadata`](bdev::Channel::write_with_metadata) |
 //! | bdev options, from RPC arguments too | [`module::Options`], [`Options::from_params`](module::Options::from_params), [`Options::update`](module::Options::update): names as in SPDK's RPCs |
 //! | RPC: handler, typed parameters, errors | [`rpc::Method`], [`rpc::Params`], [`rpc::RpcError`]; asynchronous ones too |
 //! | plugin for `spdk-rpc` | `raid1/plugin` |

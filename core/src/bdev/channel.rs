@@ -425,15 +425,19 @@ impl Channel {
         })
     }
 
+    /// How many blocks a buffer holds; `None` where that is no whole number, or none.
+    pub(super) fn blocks_of_buffer(&self, buffer: &DmaBuf) -> Option<u64> {
+        let (len, block_size) = (buffer.len(), self.inner.block_size as usize);
+        (len.checked_rem(block_size) == Some(0) && len > 0).then(|| (len / block_size) as u64)
+    }
+
     fn transfer_buf(&self, direction: Direction, buffer: DmaBuf, offset_blocks: u64) -> BufIo {
-        let block_size = self.inner.block_size as usize;
-        let len = buffer.len();
-        if block_size == 0 || !len.is_multiple_of(block_size) {
+        let Some(count) = self.blocks_of_buffer(&buffer) else {
             return BufIo::refused(Errno::EINVAL, buffer);
-        }
+        };
         let blocks = Blocks {
             offset: offset_blocks,
-            count: (len / block_size) as u64,
+            count,
         };
         let slot = match Slots::take(&self.inner, self.parent(None)) {
             Ok(slot) => slot,
@@ -443,7 +447,7 @@ impl Channel {
         let this = unsafe { slot.as_ref() };
         let iov = iovec {
             iov_base: buffer.as_ptr().cast_mut().cast(),
-            iov_len: len,
+            iov_len: buffer.len(),
         };
         this.keep(Keep::Buffer(buffer));
         // SAFETY: the slot was just taken.

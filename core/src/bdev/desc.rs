@@ -9,6 +9,7 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+use barespdk_alloc_dma::{AllocError, DmaBuf};
 use barespdk_sys as ffi;
 
 use super::io_type::IoType;
@@ -18,6 +19,9 @@ use crate::runtime::RuntimeRef;
 use crate::thread::Origin;
 use crate::thread::record::Record;
 use crate::uuid::Uuid;
+
+/// What no buffer is aligned below, lest two threads share a line.
+const CACHE_LINE: usize = 64;
 
 /// What happened to an open bdev: `enum spdk_bdev_event_type`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -198,6 +202,14 @@ impl Desc {
     #[inline]
     pub fn block_size(&self) -> u32 {
         self.inner.block_size
+    }
+
+    /// Memory for I/O to this bdev, aligned so that the bdev layer need not copy. It holds anything.
+    ///
+    /// # Errors
+    /// As [`DmaBuf::new`].
+    pub fn buffer(&self, len: usize) -> Result<DmaBuf, AllocError> {
+        DmaBuf::new(len, self.buf_align().max(CACHE_LINE))
     }
 
     /// Whether it can do a type of I/O, by itself or by the bdev layer's emulation.

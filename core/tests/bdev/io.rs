@@ -131,6 +131,47 @@ pub(crate) async fn errors_of_a_bdev() -> Outcome {
     Ok(())
 }
 
+pub(crate) async fn metadata_of_ones_own() -> Outcome {
+    let meta = disk("Meta8")?;
+    let (data, metadata) = (filled(4096, 0x11)?, filled(64, 0x22)?);
+    let (outcome, buffers) = meta.write_with_metadata(data, metadata, 40).await;
+    check_eq!(outcome, Ok(()));
+    check!(buffers.is_some_and(|(data, metadata)| (data.len(), metadata.len()) == (4096, 64)));
+    let (data, metadata) = (filled(2048, 0)?, filled(32, 0)?);
+    let (outcome, buffers) = meta.read_with_metadata(data, metadata, 44).await;
+    check_eq!(outcome, Ok(()));
+    let (data, metadata) = buffers.ok_or(Errno::EIO)?;
+    check!(data.iter().all(|byte| *byte == 0x11) && metadata.iter().all(|byte| *byte == 0x22));
+    drop(meta.read_with_metadata(data, metadata, 44));
+    turn().await;
+    for (name, data, metadata) in [
+        ("Meta8", 4096, 63),
+        ("Meta8", 4096, 72),
+        ("Meta8", 4095, 64),
+        ("Malloc", 4096, 64),
+    ] {
+        let refused = disk(name)?.write_with_metadata(filled(data, 1)?, filled(metadata, 1)?, 0);
+        let (outcome, buffers) = refused.await;
+        check_eq!(outcome, REFUSED);
+        check!(buffers.is_some());
+    }
+    Ok(())
+}
+
+pub(crate) async fn buffers_for_a_bdev() -> Outcome {
+    let malloc = disk("Malloc4k")?;
+    let buffer = malloc.desc().buffer(8192).map_err(|_| Errno::ENOMEM)?;
+    check_eq!(buffer.len(), 8192);
+    check!(
+        buffer
+            .as_ptr()
+            .addr()
+            .is_multiple_of(malloc.desc().buf_align().max(64))
+    );
+    check_eq!(malloc.write_buf(buffer, 0).await.0, Ok(()));
+    Ok(())
+}
+
 /// A bdev that lets I/O hang: an abort, then a reset, ends it.
 pub(crate) async fn reads_in_flight_are_given_up() -> Outcome {
     let bad = disk("EE_BadBase")?;

@@ -62,7 +62,7 @@ pub(crate) static SUITE: Suite = Suite {
 const TESTS: &[harness::Test] = tests! {
     io:
         every_type_on_malloc, wrong_lengths, wrong_ranges, no_writes_through_a_read_only_descriptor,
-        errors_of_a_bdev, reads_in_flight_are_given_up, a_bdev_that_is_not_there, properties;
+        errors_of_a_bdev, metadata_of_ones_own, buffers_for_a_bdev, reads_in_flight_are_given_up, a_bdev_that_is_not_there, properties;
     views:
         parts_of_a_buffer, a_buffer_in_use, scattered_parts, two_views_to_compare_and_write;
     dropped:
