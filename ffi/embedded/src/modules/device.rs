@@ -12,13 +12,11 @@
 use std::cell::UnsafeCell;
 use std::ffi::{CStr, CString, c_int, c_void};
 use std::mem::{self, ManuallyDrop};
-use std::ptr;
 
 use barespdk_sys::{
     spdk_bdev, spdk_bdev_destruct_done, spdk_bdev_fn_table, spdk_bdev_get_by_name, spdk_bdev_io,
-    spdk_bdev_io_type, spdk_bdev_register, spdk_bdev_unregister, spdk_bdev_unregister_by_name,
-    spdk_get_io_channel, spdk_io_channel, spdk_io_channel_get_ctx, spdk_io_device_unregister,
-    spdk_json_write_ctx,
+    spdk_bdev_io_type, spdk_bdev_register, spdk_bdev_unregister_by_name, spdk_get_io_channel,
+    spdk_io_channel, spdk_io_channel_get_ctx, spdk_io_device_unregister, spdk_json_write_ctx,
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -30,8 +28,8 @@ use super::module::Module;
 use super::uuid::Uuid;
 use crate::rpc::{self, Reply, RpcError};
 
-/// What a bdev of a module does. Dropped on the application thread when nobody uses the bdev any
-/// more.
+/// What a bdev of a module does. Dropped when nobody uses the bdev any more, on the thread that
+/// unregistered it.
 pub(super) trait Device: Send + Sync + Sized + 'static {
     /// One thread's part of it.
     type Channel: 'static;
@@ -116,12 +114,6 @@ impl<D: Device> Disk<D> {
     pub(super) fn uuid(&self) -> Uuid {
         // SAFETY: valid memory that nobody writes once the bdev is registered.
         unsafe { (*self.bdev()).uuid }.into()
-    }
-
-    /// Starts to unregister the bdev, and tells nobody when it is done. On an SPDK thread.
-    pub(super) fn unregister(&self) {
-        // SAFETY: registered; a second time is ignored by the bdev layer.
-        unsafe { spdk_bdev_unregister(self.bdev(), None, ptr::null_mut()) };
     }
 }
 

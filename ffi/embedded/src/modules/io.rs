@@ -1,11 +1,11 @@
-use std::ffi::{c_int, c_void};
+use std::ffi::c_int;
 use std::ptr::{self, NonNull};
 use std::slice;
 
 use barespdk_sys::{
     SPDK_BDEV_IO_STATUS_AIO_ERROR, SPDK_BDEV_IO_STATUS_NVME_ERROR, SPDK_BDEV_IO_STATUS_SCSI_ERROR,
-    SPDK_BDEV_IO_STATUS_SUCCESS, spdk_bdev, spdk_bdev_io, spdk_bdev_io_block_params,
-    spdk_bdev_io_complete, spdk_bdev_io_complete_aio_status, spdk_bdev_io_complete_nvme_status,
+    spdk_bdev, spdk_bdev_io, spdk_bdev_io_block_params, spdk_bdev_io_complete,
+    spdk_bdev_io_complete_aio_status, spdk_bdev_io_complete_nvme_status,
     spdk_bdev_io_complete_scsi_status, spdk_bdev_io_status, spdk_bdev_io_type, spdk_scsi_sense,
     spdk_scsi_status,
 };
@@ -148,8 +148,6 @@ pub(super) enum Outcome {
 }
 
 impl Outcome {
-    pub(super) const SUCCESS: Self = Self::Status(SPDK_BDEV_IO_STATUS_SUCCESS);
-
     /// That of a completed request.
     ///
     /// # Safety
@@ -235,9 +233,4 @@ pub(super) unsafe fn copy(direction: Copy, memory: *mut u8, len: usize, iovs: &[
             break;
         }
     }
-}
-
-/// A pointer as a C argument.
-pub(super) fn argument<T>(pointer: *mut T) -> *mut c_void {
-    pointer.cast()
 }

@@ -1,10 +1,22 @@
-use std::ffi::{CStr, c_int, c_void};
+use std::ffi::{CStr, c_char, c_int, c_void};
+use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use barespdk_sys::{
     SPDK_POLLER_BUSY, SPDK_POLLER_IDLE, spdk_poller, spdk_poller_register_named,
     spdk_poller_unregister,
 };
+
+// The layers above have no use for them, so that barespdk_sys does not declare them.
+unsafe extern "C" {
+    fn spdk_interrupt_register(
+        efd: c_int,
+        fn_: Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>,
+        arg: *mut c_void,
+        name: *const c_char,
+    ) -> *mut c_void;
+    fn spdk_interrupt_unregister(pintr: *mut *mut c_void);
+}
 
 /// What a poller calls.
 pub(super) trait Poll: 'static {
@@ -51,10 +63,46 @@ impl<T: Poll> Drop for Poller<T> {
     }
 }
 
+/// Polls when a descriptor is readable, which wakes a thread's reactor. Dropped on its thread.
+pub(super) struct Interrupt<T: Poll> {
+    raw: *mut c_void,
+    _target: Rc<T>,
+}
+
+impl<T: Poll> Interrupt<T> {
+    /// Polls `target` when `fd` is readable. None if reactors do not sleep: a poller has to do then,
+    /// which may be there anyway.
+    ///
+    /// The descriptor is to stay open until the interrupt is dropped.
+    pub(super) fn register(target: &Rc<T>, fd: RawFd, name: &CStr) -> Option<Self> {
+        // SAFETY: the argument is alive until the interrupt is unregistered, in `drop`; the name is
+        // copied.
+        let raw = unsafe {
+            spdk_interrupt_register(
+                fd,
+                Some(poll::<T>),
+                Rc::as_ptr(target).cast_mut().cast(),
+                name.as_ptr(),
+            )
+        };
+        (!raw.is_null()).then(|| Self {
+            raw,
+            _target: Rc::clone(target),
+        })
+    }
+}
+
+impl<T: Poll> Drop for Interrupt<T> {
+    fn drop(&mut self) {
+        // SAFETY: registered on this thread and not unregistered yet.
+        unsafe { spdk_interrupt_unregister(&mut self.raw) };
+    }
+}
+
 unsafe extern "C" fn poll<T: Poll>(target: *mut c_void) -> c_int {
     let target = target.cast_const().cast::<T>();
-    // SAFETY: from `Rc::as_ptr`, and the registered poller holds a reference. One more is taken for
-    // the round, which may drop the poller.
+    // SAFETY: from `Rc::as_ptr`, and what is registered holds a reference. One more is taken for the
+    // round, which may drop that.
     let target = unsafe {
         Rc::increment_strong_count(target);
         Rc::from_raw(target)

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::super::channel::IoDevice;
-use super::super::poller::{Poll, Poller};
+use super::super::poller::{Interrupt, Poll, Poller};
 use super::flight;
 use super::job::Job;
 use super::ring::{BATCH, Done, Ring};
@@ -83,8 +83,10 @@ impl Poll for Works {
 
 /// One thread's engine.
 pub(super) struct Engine {
-    works: Rc<Works>,
+    // Before the works, which have the descriptors.
+    _wakes: [Option<Interrupt<Works>>; 2],
     _poller: Poller<Works>,
+    works: Rc<Works>,
 }
 
 impl Engine {
@@ -130,9 +132,12 @@ impl IoDevice for Engines {
             .map_err(|error| -error.raw_os_error().unwrap_or(libc::ENOMEM))
             .map(Rc::new)?;
         let poller = Poller::register(&works, 0, c"aio").ok_or(-libc::ENOMEM)?;
+        let ring_fd = works.ring.as_ref().map(|ring| ring.borrow().as_raw_fd());
+        let wake = |fd| Interrupt::register(&works, fd, c"aio");
         Ok(Engine {
-            works,
+            _wakes: [ring_fd.and_then(wake), wake(works.inbox.as_raw_fd())],
             _poller: poller,
+            works,
         })
     }
 }

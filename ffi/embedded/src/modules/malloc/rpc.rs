@@ -66,6 +66,7 @@ fn create(params: Option<Value>) -> Result<Value, RpcError> {
         usize::try_from(params.num_blocks)
             .ok()
             .and_then(|blocks| blocks.checked_mul(unit as usize))
+            .filter(|&len| len > 0)
             .and_then(|len| Memory::new(len, ALIGN, params.numa_id))
             .ok_or(RpcError::from_errno(-libc::ENOMEM))
     };
@@ -107,7 +108,7 @@ fn create(params: Option<Value>) -> Result<Value, RpcError> {
 
 fn check(params: &Create) -> Result<(), RpcError> {
     let invalid = RpcError::from_errno(-libc::EINVAL);
-    if params.num_blocks == 0 || params.block_size == 0 {
+    if params.num_blocks == 0 {
         return Err(invalid);
     }
     if !params.block_size.is_multiple_of(SECTOR_SIZE)
