@@ -319,7 +319,7 @@ impl Channel {
     }
 
     /// Asks the bdev to give up an I/O that was submitted through this channel. Fails where that is
-    /// over, or cannot be aborted.
+    /// over, or cannot be aborted; refused with `EINVAL` where it was submitted through another channel.
     pub fn abort(&self, target: &Io) -> Io {
         self.abort_slot(target.slot())
     }
@@ -330,9 +330,13 @@ impl Channel {
     }
 
     fn abort_slot(&self, slot: Option<NonNull<Slot>>) -> Io {
-        match slot {
-            Some(slot) => self.plain(Op::Abort(slot.as_ptr().cast())),
-            None => Io::refused(Errno::EALREADY),
+        let Some(slot) = slot else {
+            return Io::refused(Errno::EALREADY);
+        };
+        // SAFETY: the slot of an I/O that is borrowed, so alive.
+        match unsafe { slot.as_ref() }.turn_in(&self.inner) {
+            Some(turn) => self.plain(Op::Abort(slot, turn)),
+            None => Io::refused(Errno::EINVAL),
         }
     }
 

@@ -8,6 +8,7 @@ use libc::iovec;
 
 use super::channel::ChannelInner;
 use super::nvme::NvmeJob;
+use super::slot::Slot;
 
 /// Iovecs, by pointer.
 #[derive(Clone, Copy)]
@@ -66,8 +67,8 @@ pub(crate) enum Op {
     ZoneAppend(Iovs, Blocks, *mut c_void),
     Nvme(*const NvmeJob),
     Reset,
-    /// Aborts the I/O whose callback argument this is.
-    Abort(*mut c_void),
+    /// Aborts what a slot of the same channel was taken for, for the time of that number.
+    Abort(NonNull<Slot>, u32),
 }
 
 impl Extra {
@@ -264,7 +265,9 @@ impl Op {
                 }
                 Op::Nvme(job) => (*job).submit(channel, callback, argument),
                 Op::Reset => ffi::spdk_bdev_reset(desc, ch, callback, argument),
-                Op::Abort(target) => ffi::spdk_bdev_abort(desc, ch, target, callback, argument),
+                Op::Abort(target, _) => {
+                    ffi::spdk_bdev_abort(desc, ch, target.as_ptr().cast(), callback, argument)
+                }
             }
         }
     }

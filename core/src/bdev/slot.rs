@@ -45,7 +45,8 @@ use crate::executor::waker;
 const CHUNK: usize = 64;
 
 /// How often an I/O is tried again at once, where SPDK says that it lacks memory and also that
-/// there is no need to wait for it.
+/// there is no need to wait for it: then there are `spdk_bdev_io`, and it is the process that has no
+/// memory, for which there is no queue to wait in.
 const RETRIES_AT_ONCE: u32 = 3;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,7 +86,7 @@ pub(super) enum Keep {
 
 /// See the module's documentation.
 #[repr(C, align(64))]
-pub(super) struct Slot {
+pub(crate) struct Slot {
     /// The channel that owns the slot.
     channel: NonNull<ChannelInner>,
     parent: Cell<Option<NonNull<Header>>>,
@@ -93,6 +94,8 @@ pub(super) struct Slot {
     outcome: Cell<Result<(), IoError>>,
     phase: Cell<Phase>,
     listener: Cell<Listener>,
+    /// How often the slot was taken.
+    turn: Cell<u32>,
     /// Whether an [`Io`](super::Io) waits for the outcome.
     attached: Cell<bool>,
     /// Whether any of the fields below holds something to drop.
@@ -139,6 +142,7 @@ impl Slots {
         this.phase.set(Phase::Taken);
         this.listener.set(Listener::Nobody);
         this.attached.set(true);
+        this.turn.set(this.turn.get().wrapping_add(1));
         if let Some(parent) = parent {
             // SAFETY: the task that is being polled, or whose request is borrowed, is alive.
             unsafe { parent.as_ref() }.hold();
@@ -177,6 +181,7 @@ impl Slot {
             result: Cell::new(0),
             phase: Cell::new(Phase::Free),
             listener: Cell::new(Listener::Nobody),
+            turn: Cell::new(0),
             attached: Cell::new(false),
             laden: Cell::new(false),
             keep: Cell::new(Keep::Nothing),
@@ -196,6 +201,11 @@ impl Slot {
                 },
             }),
         }
+    }
+
+    /// The number of what the slot was taken for, in the channel that owns it; `None` for another one.
+    pub(super) fn turn_in(&self, channel: &Rc<ChannelInner>) -> Option<u32> {
+        (self.channel.as_ptr().cast_const() == Rc::as_ptr(channel)).then(|| self.turn.get())
     }
 
     /// Keeps what owns the memory under the I/O.
@@ -416,13 +426,27 @@ unsafe extern "C" fn retry(slot: *mut c_void) {
     // SAFETY: the slot that was queued; it waits, so it is alive.
     unsafe {
         let slot = NonNull::new_unchecked(slot.cast::<Slot>());
-        if slot.as_ref().attached.get() {
-            let op = slot.as_ref().op.get();
-            Slot::issue(slot, || op);
-        } else {
+        let op = slot.as_ref().op.get();
+        if !slot.as_ref().attached.get() {
             // Nobody wants it any more, and it never began.
             settle(slot, Err(IoError::Failed(Status::Aborted)));
+        } else if is_late(op) {
+            settle(slot, Err(IoError::Failed(Status::Failed)));
+        } else {
+            Slot::issue(slot, || op);
         }
+    }
+}
+
+/// Whether this aborts an I/O that has ended while the abort waited, and whose slot is another's now.
+///
+/// # Safety
+/// The operation is that of a slot in use.
+unsafe fn is_late(op: Op) -> bool {
+    match op {
+        // SAFETY: a slot of the same channel, which the caller's keeps.
+        Op::Abort(target, turn) => unsafe { target.as_ref() }.turn.get() != turn,
+        _ => false,
     }
 }
 
