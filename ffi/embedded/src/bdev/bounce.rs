@@ -63,7 +63,7 @@ pub(super) fn get_buf(mut io: Io, cb: spdk_bdev_io_get_buf_cb, len: u64) {
         .checked_add(io.device().buf_align() as u64 - 1)
         .and_then(|len| len.checked_add(metadata_len(io)));
     let Some(whole) = whole.filter(|whole| *whole <= share.len_max()) else {
-        super::error!("{len} bytes are more than a buffer holds");
+        error_log!("{len} bytes are more than a buffer holds\n");
         complete_get_buf(io, false);
         return;
     };

@@ -84,7 +84,7 @@ pub(super) fn set_options(mut options: Options) -> Result<(), c_int> {
         || options.small_bufsize < SMALL_SIZE_MIN
         || options.large_bufsize < LARGE_SIZE_MIN
     {
-        super::error!("buffers have to be more, or larger: {options:?}");
+        error_log!("buffers have to be more, or larger: {options:?}\n");
         return Err(-libc::EINVAL);
     }
     let aligned = |size: u32| size.checked_next_multiple_of(ALIGN as u32);

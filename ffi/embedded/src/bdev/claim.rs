@@ -21,7 +21,7 @@ unsafe extern "C" fn spdk_bdev_module_claim_bdev(
     let device = unsafe { Bdev::new(bdev) };
     let mut control = device.control();
     if control.claim.is_some() {
-        super::error!("bdev {:?} is claimed already", device.name());
+        error_log!("bdev {:?} is claimed already\n", device.name());
         return -libc::EPERM;
     }
     control.claim = NonNull::new(module);

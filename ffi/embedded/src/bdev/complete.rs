@@ -16,8 +16,8 @@ const SC_ABORTED_BY_REQUEST: c_int = 7;
 #[inline]
 pub(super) fn complete(io: Io, status: spdk_bdev_io_status) {
     if io.status() != SPDK_BDEV_IO_STATUS_PENDING {
-        super::error!(
-            "module {} completes a request twice",
+        error_log!(
+            "module {} completes a request twice\n",
             io.device().module_name()
         );
         return;

@@ -176,7 +176,7 @@ pub(super) fn open(
     // SAFETY: any OS thread.
     let thread = unsafe { spdk_get_thread() };
     if thread.is_null() {
-        super::error!("a bdev can only be opened on an SPDK thread");
+        error_log!("a bdev can only be opened on an SPDK thread\n");
         return Err(-libc::ENOTSUP);
     }
     let mut control = device.control();
@@ -188,7 +188,7 @@ pub(super) fn open(
     {
         // SAFETY: modules and their names are static.
         let module = unsafe { CStr::from_ptr((*module.as_ptr()).name) };
-        super::error!("bdev {:?} is claimed by module {module:?}", device.name());
+        error_log!("bdev {:?} is claimed by module {module:?}\n", device.name());
         return Err(-libc::EPERM);
     }
     let desc = Desc::new(device, write, thread, event_cb, event_ctx);
@@ -233,7 +233,7 @@ unsafe extern "C" fn spdk_bdev_open_ext(
     desc: *mut *mut spdk_bdev_desc,
 ) -> c_int {
     if event_cb.is_none() {
-        super::error!("a bdev is opened without an event callback");
+        error_log!("a bdev is opened without an event callback\n");
         return -libc::EINVAL;
     }
     // SAFETY: the caller passes a string.

@@ -137,7 +137,7 @@ unsafe extern "C" fn run_waiting(_: *mut c_void) {
 pub(super) fn examine_by_name(name: &CStr) -> Result<(), c_int> {
     let mut registry = registry();
     if registry.options.bdev_auto_examine {
-        super::error!("all bdevs are examined as they come");
+        error_log!("all bdevs are examined as they come\n");
         return Err(-libc::EINVAL);
     }
     if registry

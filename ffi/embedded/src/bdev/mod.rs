@@ -49,6 +49,7 @@ mod register;
 mod registry;
 mod request;
 mod reset;
+pub(crate) mod rpc;
 mod shared;
 mod split;
 mod start;
@@ -62,31 +63,6 @@ use serde_json::Value;
 
 pub(crate) use start::{finish, start};
 
-/// Logs an error.
-macro_rules! error {
-    ($($argument:tt)*) => {
-        $crate::bdev::log_error(format_args!($($argument)*))
-    };
-}
-use error;
-
-/// Logs an error, as a line.
-#[cold]
-fn log_error(text: std::fmt::Arguments<'_>) {
-    let line = std::ffi::CString::new(format!("{text}")).unwrap_or_default();
-    // SAFETY: a format of one string, with that string.
-    unsafe {
-        barespdk_sys::spdk_log(
-            barespdk_sys::SPDK_LOG_ERROR,
-            std::ptr::null(),
-            0,
-            std::ptr::null(),
-            c"bdev: %s\n".as_ptr(),
-            line.as_ptr(),
-        );
-    }
-}
-
 /// Takes a lock. What it guards is whole between any two calls to others, so a panic elsewhere does
 /// not spoil it.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -94,11 +70,11 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 /// Tells those who listen to notifications what happened to a bdev.
-fn notify(what: &str, device: device::Bdev) {
-    let _ = (what, device.name());
+fn notify(what: &'static str, device: device::Bdev) {
+    crate::app::notify::send(what, &device.name_text());
 }
 
 /// The RPCs that make the bdev subsystem as it is: `{"method": .., "params": ..}` each.
 pub(crate) fn save_config() -> Vec<Value> {
-    Vec::new()
+    rpc::save_config()
 }

@@ -185,8 +185,17 @@ impl Pool {
 /// The io_device of the pools.
 static POOLS: u8 = 0;
 
-fn io_device() -> *mut c_void {
+pub(super) fn io_device() -> *mut c_void {
     (&raw const POOLS).cast_mut().cast()
+}
+
+/// The pool of a thread.
+///
+/// # Safety
+/// A channel of [`io_device`], of the current thread, which is there during `'a`.
+pub(super) unsafe fn of<'a>(channel: *mut spdk_io_channel) -> &'a Pool {
+    // SAFETY: made by `create`.
+    unsafe { &*spdk_io_channel_get_ctx(channel).cast() }
 }
 
 /// Sets the pool up, for the modules that there are. On the app thread.
@@ -226,7 +235,7 @@ pub(super) fn finish(done: spdk_io_device_unregister_cb) {
 pub(super) fn free_all() {
     let mut store = lock(&STORE);
     if store.given != 0 {
-        super::error!("{} requests were not given back", store.given);
+        error_log!("{} requests were not given back\n", store.given);
         return;
     }
     store.free = None;
@@ -243,7 +252,7 @@ unsafe extern "C" fn create(_: *mut c_void, context: *mut c_void) -> c_int {
         options.iobuf_small_cache_size,
         options.iobuf_large_cache_size,
     ) else {
-        super::error!("there are not enough buffers: see iobuf_set_options");
+        error_log!("there are not enough buffers: see iobuf_set_options\n");
         return -libc::ENOMEM;
     };
     let pool = Pool {
@@ -257,7 +266,7 @@ unsafe extern "C" fn create(_: *mut c_void, context: *mut c_void) -> c_int {
     };
     for _ in 0..pool.limit {
         let Some(io) = lock(&STORE).take() else {
-            super::error!("there are not enough requests: see bdev_io_pool_size");
+            error_log!("there are not enough requests: see bdev_io_pool_size\n");
             pool.empty();
             return -libc::ENOMEM;
         };

@@ -116,13 +116,13 @@ unsafe fn register(raw: *mut spdk_bdev) -> Result<Bdev, c_int> {
     let name = unsafe { (*raw).name };
     // SAFETY: not NULL, so a string.
     if name.is_null() || unsafe { CStr::from_ptr(name) }.is_empty() {
-        super::error!("a bdev has to have a name");
+        error_log!("a bdev has to have a name\n");
         return Err(-libc::EINVAL);
     }
     // SAFETY: the caller's word; from here on it is there.
     let device = unsafe { Bdev::new(raw) };
     if device.blocklen() == 0 {
-        super::error!("bdev {:?} has blocks of no size", device.name());
+        error_log!("bdev {:?} has blocks of no size\n", device.name());
         return Err(-libc::EINVAL);
     }
     let name = device.name();
@@ -130,7 +130,7 @@ unsafe fn register(raw: *mut spdk_bdev) -> Result<Bdev, c_int> {
     let is_known = |name: &CStr| registry().by_name(name).is_some();
     // This thread alone registers, so it stays as it is.
     if is_known(name) || is_known(&uuid) {
-        super::error!("there is a bdev {name:?} or {uuid:?} already");
+        error_log!("there is a bdev {name:?} or {uuid:?} already\n");
         return Err(-libc::EEXIST);
     }
     // SAFETY: nobody has seen it.
@@ -162,7 +162,7 @@ unsafe fn register(raw: *mut spdk_bdev) -> Result<Bdev, c_int> {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn spdk_bdev_register(bdev: *mut spdk_bdev) -> c_int {
     if !is_app_thread() {
-        super::error!("a bdev can only be registered on the app thread");
+        error_log!("a bdev can only be registered on the app thread\n");
         return -libc::EINVAL;
     }
     // SAFETY: the caller's word.

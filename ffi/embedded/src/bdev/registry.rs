@@ -121,7 +121,7 @@ unsafe extern "C" fn spdk_bdev_module_list_add(bdev_module: *mut spdk_bdev_modul
     let mut registry = registry();
     let name = module.name();
     if registry.modules.iter().any(|known| known.name() == name) {
-        super::error!("there is a bdev module {name:?} already");
+        error_log!("there is a bdev module {name:?} already\n");
         return;
     }
     let examines = module.get().examine_config.is_some() || module.get().examine_disk.is_some();

@@ -293,7 +293,7 @@ fn go_on_with_data(io: Io) {
         count = bytes as u64 / block_size;
         if count == 0 {
             if io.own().split.outstanding == 0 {
-                super::error!("a part of a request is shorter than a block");
+                error_log!("a part of a request is shorter than a block\n");
                 fail(io);
             }
             return;

@@ -62,7 +62,7 @@ pub(crate) fn start(done: impl FnOnce(c_int) + 'static) {
         // SAFETY: on the app thread, once.
         let rc = functions.module_init.map_or(0, |init| unsafe { init() });
         if rc != 0 {
-            super::error!("module {:?} does not start: {rc}", module.name());
+            error_log!("module {:?} does not start: {rc}\n", module.name());
             if let Stage::Initialising(done) = replace(Stage::Started) {
                 done(rc);
             }

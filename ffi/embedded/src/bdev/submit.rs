@@ -85,7 +85,7 @@ pub(super) fn give(channel: &Channel, io: Io) {
         && channel.device.split_on_write_unit()
         && io.params().num_blocks < u64::from(channel.device.write_unit_size())
     {
-        super::error!("a write is shorter than the write unit");
+        error_log!("a write is shorter than the write unit\n");
         complete_in_submit(channel, io, SPDK_BDEV_IO_STATUS_FAILED);
         return;
     }
