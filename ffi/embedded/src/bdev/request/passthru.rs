@@ -4,6 +4,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr;
 
 use barespdk_sys::*;
+use libc::iovec;
 
 use super::{Order, code};
 use crate::bdev::submit;
@@ -116,7 +117,65 @@ unsafe extern "C" fn spdk_bdev_nvme_io_passthru_md(
     })
 }
 
+/// # Safety
+/// `cmd` is a command.
+unsafe fn try_scattered(
+    order: Order<'_>,
+    cmd: *const spdk_nvme_cmd,
+    iovs: (*mut iovec, c_int),
+    memory: Memory,
+) -> Result<(), c_int> {
+    order.writes()?;
+    // A module takes them that takes commands of the two kinds they are made of.
+    let device = order.device();
+    if !device.handles(SPDK_BDEV_IO_TYPE_NVME_IO)
+        || !memory.md_buf.is_null() && !device.handles(SPDK_BDEV_IO_TYPE_NVME_IO_MD)
+    {
+        return Err(-libc::ENOTSUP);
+    }
+    let mut io = order.take(SPDK_BDEV_IO_TYPE_NVME_IOV_MD)?;
+    io.u.nvme_passthru = spdk_bdev_io_nvme_passthru_params {
+        // SAFETY: the caller's word.
+        cmd: unsafe { *cmd },
+        iovs: iovs.0,
+        iovcnt: iovs.1,
+        buf: memory.buf,
+        nbytes: memory.nbytes,
+        md_buf: memory.md_buf,
+        md_len: memory.md_len,
+    };
+    submit::submit(io);
+    Ok(())
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn spdk_bdev_nvme_iov_passthru_md(
+    desc: *mut spdk_bdev_desc,
+    ch: *mut spdk_io_channel,
+    cmd: *const spdk_nvme_cmd,
+    iov: *mut iovec,
+    iovcnt: c_int,
+    nbytes: usize,
+    md_buf: *mut c_void,
+    md_len: usize,
+    cb: spdk_bdev_io_completion_cb,
+    cb_arg: *mut c_void,
+) -> c_int {
+    let memory = Memory {
+        buf: ptr::null_mut(),
+        nbytes,
+        md_buf,
+        md_len,
+    };
+    // SAFETY: as above.
+    code(unsafe {
+        let order = Order::new(desc, ch, cb, cb_arg);
+        try_scattered(order, cmd, (iov, iovcnt), memory)
+    })
+}
+
 same_as_declared!(
+    spdk_bdev_nvme_iov_passthru_md,
     spdk_bdev_nvme_admin_passthru,
     spdk_bdev_nvme_io_passthru,
     spdk_bdev_nvme_io_passthru_md
