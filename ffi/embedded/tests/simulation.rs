@@ -78,15 +78,18 @@ unsafe extern "C" fn watch(_: *mut c_void) -> c_int {
         // SAFETY: the current thread.
         unsafe { spdk_thread_exit(spdk_get_thread()) };
     }
-    if LEFT.load(Ordering::Relaxed) == 0 {
-        let mut watcher = *WATCHER.lock().expect("no panic") as *mut spdk_poller;
-        // SAFETY: this poller, on its thread; threads are found while they are alive.
-        unsafe {
-            spdk_poller_unregister(&mut watcher);
-            for id in 2..=THREADS + 1 {
-                spdk_thread_send_msg(spdk_thread_get_by_id(id), Some(exit), null_mut());
-            }
+    static ASKED: AtomicU64 = AtomicU64::new(0);
+    if LEFT.load(Ordering::Relaxed) == 0 && ASKED.fetch_add(1, Ordering::Relaxed) == 0 {
+        for id in 2..=THREADS + 1 {
+            // SAFETY: a thread that nobody else asks to exit.
+            unsafe { spdk_thread_send_msg(spdk_thread_get_by_id(id), Some(exit), null_mut()) };
         }
+    }
+    // SAFETY: reads a number.
+    if unsafe { spdk_thread_get_count() } == 1 {
+        let mut watcher = *WATCHER.lock().expect("no panic") as *mut spdk_poller;
+        // SAFETY: this poller, on its thread.
+        unsafe { spdk_poller_unregister(&mut watcher) };
         sim::stop();
     }
     0

@@ -119,6 +119,7 @@ unsafe extern "C" fn spdk_env_init(opts: *const spdk_env_opts) -> c_int {
         Err(_) => cpuset::iter(&cores).next().unwrap_or(0),
     };
     let limit_bytes = u64::try_from(opts.mem_size).ok().map(|mib| mib << 20);
+    clock::start();
     start(&cores, main_core);
     memory::start(!opts.no_huge, limit_bytes);
     0
