@@ -84,6 +84,7 @@ fn with_own() -> MutexGuard<'static, Registry> {
     if !DONE.swap(true, Ordering::AcqRel) {
         super::register();
         crate::app::register();
+        crate::bdev::rpc::register();
     }
     registry()
 }

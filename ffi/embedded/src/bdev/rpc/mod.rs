@@ -10,6 +10,7 @@ mod options;
 
 use std::ffi::{CString, c_int};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde::de::DeserializeOwned;
 use serde_json::Value;
@@ -20,8 +21,12 @@ use super::desc::{self, Desc};
 use super::device::Bdev;
 use crate::rpc::{self, RpcError};
 
-/// Registers the methods.
+/// Registers the methods, the first time.
 pub(crate) fn register() {
+    static DONE: AtomicBool = AtomicBool::new(false);
+    if DONE.swap(true, Ordering::AcqRel) {
+        return;
+    }
     bdevs::register();
     examine::register();
     histogram::register();
