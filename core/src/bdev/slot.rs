@@ -21,10 +21,11 @@
 //! 4. [`Slot::detach`], by the [`Io`](super::Io).
 //! 5. `retry`, called by SPDK when there is memory again.
 
+mod pool;
+
 use alloc::rc::Rc;
-use alloc::vec::Vec;
 use core::any::Any;
-use core::cell::{Cell, RefCell, UnsafeCell};
+use core::cell::{Cell, UnsafeCell};
 use core::ffi::{c_int, c_void};
 use core::ptr::{self, NonNull};
 use core::task::{Poll, Waker};
@@ -32,6 +33,8 @@ use core::task::{Poll, Waker};
 use barespdk_alloc_dma::DmaBuf;
 use barespdk_sys as ffi;
 
+pub(super) use self::pool::Slots;
+use self::pool::free;
 use super::channel::ChannelInner;
 use super::data::{PartIovs, SharedBuf};
 use super::io_type::IoType;
@@ -40,9 +43,6 @@ use super::status::{IoError, Status};
 use crate::errno::Errno;
 use crate::executor::task::Header;
 use crate::executor::waker;
-
-/// How many slots a channel adds when it runs out.
-const CHUNK: usize = 64;
 
 /// How often an I/O is tried again at once, where SPDK says that it lacks memory and also that
 /// there is no need to wait for it: then there are `spdk_bdev_io`, and it is the process that has no
@@ -108,67 +108,6 @@ pub(crate) struct Slot {
     part: UnsafeCell<Option<PartIovs>>,
     op: Cell<Op>,
     wait: UnsafeCell<ffi::spdk_bdev_io_wait_entry>,
-}
-
-/// The slots of one channel: a list, last in, first out, so that the slots in use stay in the cache.
-pub(super) struct Slots {
-    free: Cell<Option<NonNull<Slot>>>,
-    chunks: RefCell<Vec<Vec<Slot>>>,
-}
-
-impl Slots {
-    pub(super) const fn new() -> Self {
-        Self {
-            free: Cell::new(None),
-            chunks: RefCell::new(Vec::new()),
-        }
-    }
-
-    /// Transition 1. The slot counts as a reference to the channel; `parent` is held.
-    #[inline(always)]
-    pub(super) fn take(
-        channel: &Rc<ChannelInner>,
-        parent: Option<NonNull<Header>>,
-    ) -> Result<NonNull<Slot>, Errno> {
-        let slots = channel.slots();
-        let slot = match slots.free.get() {
-            Some(slot) => slot,
-            None => slots.grow(channel)?,
-        };
-        // SAFETY: a slot lives as long as its channel.
-        let this = unsafe { slot.as_ref() };
-        slots.free.set(this.next_free.get());
-        this.parent.set(parent);
-        this.phase.set(Phase::Taken);
-        this.listener.set(Listener::Nobody);
-        this.attached.set(true);
-        this.turn.set(this.turn.get().wrapping_add(1));
-        if let Some(parent) = parent {
-            // SAFETY: the task that is being polled, or whose request is borrowed, is alive.
-            unsafe { parent.as_ref() }.hold();
-        }
-        // SAFETY: the pointer is that of the `Rc`, which is borrowed, so counts at least one.
-        unsafe { Rc::increment_strong_count(this.channel.as_ptr()) };
-        Ok(slot)
-    }
-
-    #[cold]
-    fn grow(&self, channel: &Rc<ChannelInner>) -> Result<NonNull<Slot>, Errno> {
-        let owner = NonNull::new(Rc::as_ptr(channel).cast_mut()).ok_or(Errno::ENOMEM)?;
-        let mut chunks = self.chunks.borrow_mut();
-        let mut chunk = Vec::new();
-        chunk.try_reserve_exact(CHUNK).map_err(|_| Errno::ENOMEM)?;
-        chunks.try_reserve(1).map_err(|_| Errno::ENOMEM)?;
-        chunk.resize_with(CHUNK, || Slot::new(owner));
-        // The slots stay where they are when the chunk moves into the list: a `Vec` has its
-        // content elsewhere, and this one never grows.
-        for slot in &mut chunk {
-            slot.next_free.set(self.free.get());
-            self.free.set(Some(NonNull::from(slot)));
-        }
-        chunks.push(chunk);
-        self.free.get().ok_or(Errno::ENOMEM)
-    }
 }
 
 impl Slot {
@@ -531,26 +470,4 @@ impl Slot {
         // SAFETY: C does not know the slot any more, and nobody else borrows this.
         unsafe { *self.part.get() = None };
     }
-}
-
-/// Gives the slot back to its channel, and the channel its reference.
-///
-/// # Safety
-/// Nobody uses the slot after.
-#[inline]
-unsafe fn free(slot: NonNull<Slot>) {
-    // SAFETY: alive until the channel's reference goes, at the end.
-    let this = unsafe { slot.as_ref() };
-    if this.laden.replace(false) {
-        drop(this.keep.replace(Keep::Nothing));
-        drop(this.waker.take());
-    }
-    this.phase.set(Phase::Free);
-    let channel = this.channel;
-    // SAFETY: the slot keeps the channel until the next statement.
-    let slots = unsafe { channel.as_ref() }.slots();
-    this.next_free.set(slots.free.get());
-    slots.free.set(Some(slot));
-    // SAFETY: the reference that `take` added. It may be the last, and then the slots go too.
-    unsafe { Rc::decrement_strong_count(channel.as_ptr()) };
 }
