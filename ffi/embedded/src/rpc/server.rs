@@ -11,14 +11,15 @@
 
 pub(super) mod conn;
 mod listen;
+mod watch;
 
 use std::ffi::{c_int, c_void};
 use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use barespdk_sys::{
-    SPDK_POLLER_BUSY, SPDK_POLLER_IDLE, spdk_poller, spdk_poller_register_named,
-    spdk_poller_unregister,
+    SPDK_POLLER_BUSY, SPDK_POLLER_IDLE, spdk_poller, spdk_poller_pause, spdk_poller_register_named,
+    spdk_poller_resume, spdk_poller_unregister,
 };
 
 use super::call;
@@ -26,13 +27,16 @@ use super::request::Sink;
 use conn::{Conn, Input};
 pub(crate) use listen::ListenError;
 use listen::Listener;
+use watch::Watch;
 
-/// How often the sockets are looked at.
+/// How often the sockets are looked at, where nothing wakes us for them.
 const PERIOD_US: u64 = 4000;
 /// Most clients at a time; more wait in the backlog.
 const CONNS_MAX: usize = 64;
 
 struct Server {
+    /// Before what it watches, so that it goes first.
+    watch: Option<Watch>,
     listener: Listener,
     conns: Vec<Conn>,
     next_number: u64,
@@ -41,8 +45,29 @@ struct Server {
     poller: *mut spdk_poller,
 }
 
-// SAFETY: the poller is used on the app thread alone; the rest is plain.
+// SAFETY: the poller and the watches are used on the app thread alone; the rest is plain.
 unsafe impl Send for Server {}
+
+impl Server {
+    /// Forgets clients that are done, and sees to it that we are woken for what comes next: by the
+    /// descriptors, or by the poller where they cannot. On the app thread.
+    fn settle(&mut self) {
+        self.conns.retain(|conn| !conn.is_done());
+        let listens = !self.paused && self.conns.len() < CONNS_MAX;
+        Watch::set(&mut self.watch, listens, &self.listener);
+        let mut polls = listens && self.watch.is_none();
+        for conn in &mut self.conns {
+            polls |= conn.settle(!self.paused);
+        }
+        if polls {
+            // SAFETY: a live poller of this thread.
+            unsafe { spdk_poller_resume(self.poller) };
+        } else {
+            // SAFETY: as above.
+            unsafe { spdk_poller_pause(self.poller) };
+        }
+    }
+}
 
 /// The server while there is one. Used on the app thread alone; the lock is never held while a
 /// handler runs.
@@ -64,13 +89,16 @@ pub(crate) fn listen(path: &str) -> Result<(), ListenError> {
             c"rpc_subsystem_poll_servers".as_ptr(),
         )
     };
-    *server() = Some(Server {
+    let mut new = Server {
+        watch: None,
         listener,
         conns: Vec::new(),
         next_number: 0,
         paused: false,
         poller,
-    });
+    };
+    new.settle();
+    *server() = Some(new);
     Ok(())
 }
 
@@ -78,6 +106,7 @@ pub(crate) fn listen(path: &str) -> Result<(), ListenError> {
 pub(crate) fn pause() {
     if let Some(server) = &mut *server() {
         server.paused = true;
+        server.settle();
     }
 }
 
@@ -85,6 +114,7 @@ pub(crate) fn pause() {
 pub(crate) fn resume() {
     if let Some(server) = &mut *server() {
         server.paused = false;
+        server.settle();
     }
 }
 
@@ -108,6 +138,8 @@ pub(super) fn respond(client: u64, text: Vec<u8>) {
         && let Some(conn) = server.conns.iter_mut().find(|conn| conn.number == client)
     {
         conn.answered(text);
+        conn.send();
+        server.settle();
     }
 }
 
@@ -127,7 +159,6 @@ fn poll_once() -> bool {
         let Some(server) = server.as_mut().filter(|server| !server.paused) else {
             return false;
         };
-        server.conns.retain(|conn| !conn.is_done());
         if server.conns.len() < CONNS_MAX
             && let Some(stream) = server.listener.accept()
         {
@@ -139,6 +170,9 @@ fn poll_once() -> bool {
     };
     for client in clients {
         busy |= poll_client(client);
+    }
+    if let Some(server) = &mut *server() {
+        server.settle();
     }
     busy
 }
@@ -169,9 +203,6 @@ fn poll_client(client: u64) -> bool {
             Input::NoJson => call::refuse(sink),
         }
         busy = true;
-    }
-    if busy {
-        with_conn(&mut Conn::send);
     }
     busy
 }

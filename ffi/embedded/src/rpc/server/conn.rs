@@ -5,6 +5,7 @@ use std::io::{ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
 
 use super::super::call::is_too_large;
+use super::watch::Watch;
 use crate::json::{Document, Failure, scan};
 
 /// Longest request in bytes, with what the client sent ahead of its turn.
@@ -26,6 +27,8 @@ pub(in crate::rpc) enum Input {
 #[derive(Debug)]
 pub(in crate::rpc) struct Conn {
     pub(in crate::rpc) number: u64,
+    /// Before the stream that it watches, so that it goes first.
+    watch: Option<Watch>,
     stream: UnixStream,
     received: Vec<u8>,
     responses: VecDeque<Vec<u8>>,
@@ -44,6 +47,7 @@ impl Conn {
     pub(in crate::rpc) fn new(number: u64, stream: UnixStream) -> Self {
         Self {
             number,
+            watch: None,
             stream,
             received: Vec::new(),
             responses: VecDeque::new(),
@@ -60,9 +64,21 @@ impl Conn {
         self.broken || self.deaf && self.outstanding == 0 && self.responses.is_empty()
     }
 
+    fn listens(&self) -> bool {
+        !self.deaf && !self.broken && self.unread <= UNREAD_MAX
+    }
+
+    /// Sees to it that we are woken when the client sends something, if that is `wanted`. Tells
+    /// whether polling is needed: for what the socket does not take yet, or if nothing wakes us.
+    pub(super) fn settle(&mut self, wanted: bool) -> bool {
+        let listens = wanted && self.listens();
+        Watch::set(&mut self.watch, listens, &self.stream);
+        listens && self.watch.is_none() || !self.responses.is_empty()
+    }
+
     /// Takes what the client has sent. Tells whether that was something.
     pub(in crate::rpc) fn receive(&mut self) -> bool {
-        if self.deaf || self.broken || self.unread > UNREAD_MAX {
+        if !self.listens() {
             return false;
         }
         let before = self.received.len();
