@@ -70,6 +70,8 @@ struct Aio {
     fallocate: bool,
     /// Whether to fail rather than wait for a device that is busy.
     nowait: bool,
+    /// Whether it was to go past the page cache.
+    direct: bool,
     /// Whether its removal has begun because the file is gone.
     removing: AtomicBool,
 }

@@ -17,17 +17,22 @@ pub(super) struct File {
 }
 
 impl File {
-    /// Opens it, without the page cache if the file system can. A negative errno value otherwise.
-    pub(super) fn open(path: &CStr, readonly: bool) -> Result<Self, c_int> {
+    /// Opens it; past the page cache if that is asked for and the file system can. A negative errno
+    /// value otherwise.
+    pub(super) fn open(path: &CStr, readonly: bool, direct: bool) -> Result<Self, c_int> {
         let flags = libc::O_CLOEXEC
             | if readonly {
                 libc::O_RDONLY
             } else {
                 libc::O_RDWR
             };
-        let (fd, direct) = match open(path, flags | libc::O_DIRECT) {
-            Ok(fd) => (fd, true),
-            Err(_) => (open(path, flags)?, false),
+        let past_cache = match direct {
+            true => open(path, flags | libc::O_DIRECT).ok(),
+            false => None,
+        };
+        let (fd, direct) = match past_cache {
+            Some(fd) => (fd, true),
+            None => (open(path, flags)?, false),
         };
         let is_block_device = kind(fd.as_raw_fd()) == Some(libc::S_IFBLK);
         Ok(Self {

@@ -7,7 +7,7 @@ use barespdk_sys::{
     spdk_bdev_notify_blockcnt_change, spdk_bdev_open_ext,
 };
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::super::device::{self, Disk, Named};
 use super::super::uuid::Uuid;
@@ -41,6 +41,13 @@ struct Create {
     uuid: Uuid,
     #[serde(default)]
     nowait: bool,
+    /// Past the page cache where that is possible. SPDK has no choice.
+    #[serde(default = "yes")]
+    direct: bool,
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn create(params: Option<Value>) -> Result<Value, RpcError> {
@@ -48,7 +55,7 @@ fn create(params: Option<Value>) -> Result<Value, RpcError> {
     let name = device::c_name(&params.name)?;
     let filename = CString::new(params.filename.as_str())
         .map_err(|_| RpcError::invalid_params("filename: contains a NUL character"))?;
-    let mut file = File::open(&filename, params.readonly).map_err(|rc| {
+    let mut file = File::open(&filename, params.readonly, params.direct).map_err(|rc| {
         error_log!("{}: cannot open {}\n", params.name, params.filename);
         RpcError::from_errno(rc)
     })?;
@@ -70,7 +77,7 @@ fn create(params: Option<Value>) -> Result<Value, RpcError> {
         return Err(RpcError::from_errno(-libc::EINVAL));
     }
     file.settle(block_size);
-    if !file.is_direct() {
+    if params.direct && !file.is_direct() {
         notice_log!(
             "{}: {} goes through the page cache, as its file system wants it\n",
             params.name,
@@ -93,6 +100,7 @@ fn create(params: Option<Value>) -> Result<Value, RpcError> {
         readonly: params.readonly,
         fallocate: params.fallocate,
         nowait: params.nowait,
+        direct: params.direct,
         removing: AtomicBool::new(false),
     };
     device::register(name, bdev, aio).map_err(RpcError::from_errno)?;
@@ -186,29 +194,39 @@ unsafe extern "C" fn ignore_event(
 
 /// What describes a disk.
 pub(super) fn info(aio: &Aio) -> Value {
-    json!({
+    let mut info = json!({
         "filename": aio.filename,
         "block_size_override": aio.block_size_override,
         "readonly": aio.readonly,
         "fallocate": aio.fallocate,
         "nowait": aio.nowait,
-    })
+    });
+    mention_cache(aio, &mut info);
+    info
 }
 
 /// The RPC that makes a disk.
 pub(super) fn config(disk: &Disk<Aio>) -> Value {
     let aio = disk.device();
-    let mut params = Map::new();
-    params.insert("name".into(), disk.name_text().into());
+    let mut params = json!({ "name": disk.name_text() });
     if aio.block_size_override {
-        params.insert("block_size".into(), disk.block_size().into());
+        params["block_size"] = disk.block_size().into();
     }
-    params.insert("filename".into(), aio.filename.as_str().into());
-    params.insert("readonly".into(), aio.readonly.into());
-    params.insert("fallocate".into(), aio.fallocate.into());
+    params["filename"] = aio.filename.as_str().into();
+    params["readonly"] = aio.readonly.into();
+    params["fallocate"] = aio.fallocate.into();
     if !disk.uuid().is_null() {
-        params.insert("uuid".into(), disk.uuid().to_string().into());
+        params["uuid"] = disk.uuid().to_string().into();
     }
-    params.insert("nowait".into(), aio.nowait.into());
+    params["nowait"] = aio.nowait.into();
+    mention_cache(aio, &mut params);
     json!({ "method": "bdev_aio_create", "params": params })
+}
+
+/// Says that a file goes through the page cache, if it was asked for. Nothing otherwise, as SPDK
+/// knows no such parameter.
+fn mention_cache(aio: &Aio, params: &mut Value) {
+    if !aio.direct {
+        params["direct"] = false.into();
+    }
 }
