@@ -250,7 +250,7 @@ fn refuse_shared(mirrors: &[MirrorSpec]) -> Result<(), String> {
                     format!(" and {}", other.display())
                 };
                 return Err(format!(
-                    "--mirror {}: {}{as_other} is one file, and given twice{in_other}",
+                    "--mirror {}: {}{as_other} is one file, and is given twice{in_other}",
                     mirror.name,
                     path.display()
                 ));

@@ -117,7 +117,7 @@ fn exit_code(outcome: Result<std::ffi::c_int, AppError>) -> ExitCode {
         Ok(code) => ExitCode::from(u8::try_from(code).unwrap_or(1)),
         Err(AppError::TwoConfigs(path)) => {
             eprintln!(
-                "raid1: --mirror and a configuration file exclude each other, found --json {path}\n\
+                "raid1: --mirror and a configuration file exclude each other: found {path}\n\
                  Make the mirrors in the file: raid1ctl create, then spdk-rpc save_config."
             );
             ExitCode::from(WRONG_ARGUMENTS)

@@ -171,6 +171,9 @@ pub(crate) struct ExportStart {
 pub(crate) struct ExportStop {
     /// Name of the export
     pub(crate) name: String,
+    /// Only at this address: unix:PATH or tcp:HOST:PORT [default: at all]
+    #[arg(long, value_parser = NbdAddress::parse)]
+    pub(crate) address: Option<NbdAddress>,
 }
 
 #[derive(Debug, Args)]

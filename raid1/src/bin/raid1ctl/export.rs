@@ -6,7 +6,6 @@ use serde_json::{Map, Value, json};
 use crate::cli::{Export, ExportStart, ExportStop};
 use crate::failure::{Failure, RpcFailure};
 use crate::hint;
-use crate::nbd_address::NbdAddress;
 use crate::session::Session;
 use crate::table::{Align, Table};
 
@@ -16,8 +15,10 @@ use crate::table::{Align, Table};
 struct Exported {
     export_name: String,
     bdev_name: String,
-    address: String,
+    uri: String,
     read_only: bool,
+    state: String,
+    connections: u64,
 }
 
 pub(crate) fn run(session: &mut Session, command: &Export) -> Result<(), Failure> {
@@ -52,7 +53,9 @@ fn start(session: &mut Session, arguments: &ExportStart) -> Result<(), Failure> 
     if session.json {
         return session.say_json(&result);
     }
-    let uri = address.uri(export_name.as_ref().unwrap_or(name));
+    let ours = || address.uri(export_name.as_ref().unwrap_or(name));
+    let theirs = result.get("uri").and_then(Value::as_str);
+    let uri = theirs.map_or_else(ours, str::to_owned);
     session.say(&format!("{name}: exported, try: nbdinfo '{uri}'"))
 }
 
@@ -72,12 +75,16 @@ fn with_bdevs(session: &mut Session, failure: Failure, name: &str) -> Failure {
 }
 
 fn stop(session: &mut Session, arguments: &ExportStop) -> Result<(), Failure> {
-    let ExportStop { name } = arguments;
+    let ExportStop { name, address } = arguments;
+    let mut params = Map::from_iter([("export_name".to_owned(), json!(name))]);
+    if let Some(address) = address {
+        params.insert("address".into(), json!(address.to_string()));
+    }
     let result = session
         .change(
             &format!("ending the export {name}"),
             "nbd_export_stop",
-            json!({ "export_name": name }),
+            Value::Object(params),
         )
         .map_err(|failure| with_exports(session, failure, name))?;
     if session.json {
@@ -119,21 +126,56 @@ fn list(session: &mut Session) -> Result<(), Failure> {
     let mut table = Table::new(&[
         ("EXPORT", Align::Left),
         ("BDEV", Align::Left),
+        ("STATE", Align::Left),
         ("ACCESS", Align::Left),
+        ("CLIENTS", Align::Right),
         ("URI", Align::Left),
     ]);
     for export in exports {
-        let uri = NbdAddress::parse(&export.address)
-            .map_or(export.address, |address| address.uri(&export.export_name));
-        let access = if export.read_only {
-            "read"
-        } else {
-            "read, write"
-        };
-        table.row([export.export_name, export.bdev_name, access.into(), uri]);
+        let access = if export.read_only { "read" } else { "write" };
+        table.row([
+            export.export_name,
+            export.bdev_name,
+            export.state,
+            access.into(),
+            export.connections.to_string(),
+            export.uri,
+        ]);
     }
     for line in table.lines() {
         session.say(&line)?;
     }
     Ok(())
+}
+
+/// What is served of a bdev, a line for each export. Nothing where the application has no exports.
+pub(crate) fn lines_of(exports: &[Value], bdev: &str) -> Vec<String> {
+    let of_bdev = of(exports, bdev).filter_map(|export| Exported::deserialize(export).ok());
+    of_bdev
+        .map(|export| {
+            let clients = match export.connections {
+                1 => "1 client".to_owned(),
+                count => format!("{count} clients"),
+            };
+            let access = if export.read_only { ", read only" } else { "" };
+            format!("{}, {clients}{access}", export.uri)
+        })
+        .collect()
+}
+
+/// The exports of a bdev.
+pub(crate) fn of<'a>(exports: &'a [Value], bdev: &str) -> impl Iterator<Item = &'a Value> {
+    exports
+        .iter()
+        .filter(move |export| export.get("bdev_name").and_then(Value::as_str) == Some(bdev))
+}
+
+/// All exports; none where the application cannot export.
+pub(crate) fn all(session: &mut Session) -> Result<Vec<Value>, Failure> {
+    match session.client.get("nbd_exports_get", Value::Null) {
+        Err(Failure::Rpc { error, .. }) if error.code == RpcFailure::METHOD_NOT_FOUND => {
+            Ok(Vec::new())
+        }
+        outcome => outcome,
+    }
 }

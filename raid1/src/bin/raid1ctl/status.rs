@@ -6,6 +6,7 @@ use console::style;
 use serde_json::{Value, json};
 
 use crate::cli::Status;
+use crate::export;
 use crate::failure::Failure;
 use crate::mirror::{Bdev, Mirror};
 use crate::session::Session;
@@ -18,10 +19,11 @@ const DEGRADED: u8 = 4;
 pub(crate) fn run(session: &mut Session, arguments: &Status) -> Result<ExitCode, Failure> {
     let mirrors = session.mirrors(arguments.name.as_deref())?;
     let bdevs = session.bdevs()?;
+    let exports = export::all(session)?;
     if session.json {
         let list: Vec<_> = mirrors
             .iter()
-            .map(|mirror| to_json(mirror, &bdevs))
+            .map(|mirror| to_json(mirror, &bdevs, &exports))
             .collect();
         session.say_json(&list)?;
     } else if mirrors.is_empty() {
@@ -31,7 +33,7 @@ pub(crate) fn run(session: &mut Session, arguments: &Status) -> Result<ExitCode,
             if index > 0 {
                 session.say("")?;
             }
-            for line in describe(mirror, &bdevs) {
+            for line in describe(mirror, &bdevs, &exports) {
                 session.say(&line)?;
             }
         }
@@ -45,7 +47,7 @@ fn find<'a>(bdevs: &'a [Bdev], name: &str) -> Option<&'a Bdev> {
 }
 
 /// What the application said, with what a script would have to work out.
-fn to_json(mirror: &Mirror, bdevs: &[Bdev]) -> Value {
+fn to_json(mirror: &Mirror, bdevs: &[Bdev], exports: &[Value]) -> Value {
     let mut object = mirror.raw.clone();
     object.insert("degraded".into(), json!(mirror.is_degraded()));
     if let Some(bdev) = find(bdevs, &mirror.name) {
@@ -53,10 +55,12 @@ fn to_json(mirror: &Mirror, bdevs: &[Bdev]) -> Value {
         object.insert("num_blocks".into(), json!(bdev.num_blocks));
         object.insert("size_bytes".into(), json!(bdev.size_bytes()));
     }
+    let exports: Vec<_> = export::of(exports, &mirror.name).collect();
+    object.insert("exports".into(), json!(exports));
     Value::Object(object)
 }
 
-fn describe(mirror: &Mirror, bdevs: &[Bdev]) -> Vec<String> {
+fn describe(mirror: &Mirror, bdevs: &[Bdev], exports: &[Value]) -> Vec<String> {
     let mut lines = vec![headline(mirror)];
     if let Some(bdev) = find(bdevs, &mirror.name) {
         lines.push(format!(
@@ -67,6 +71,9 @@ fn describe(mirror: &Mirror, bdevs: &[Bdev]) -> Vec<String> {
         ));
     }
     lines.push(format!("  uuid  {}", mirror.uuid));
+    for export in export::lines_of(exports, &mirror.name) {
+        lines.push(format!("  NBD   {export}"));
+    }
     if let Some(process) = &mirror.process {
         lines.push(format!(
             "  {} of {}: {}%",

@@ -1,1 +1,0 @@
-//! raid1ctl, driven as its users do.
