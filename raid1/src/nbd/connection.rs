@@ -15,6 +15,13 @@ use super::protocol::{GREETING, Handshake, INPUT_BYTES_MAX, Step};
 use super::session::{End, Readiness, Session};
 use super::socket::{Event, Piece, Socket};
 
+/// How many turns without anything to do it takes for a socket to be watched instead of asked. What is
+/// watched costs its client more: each of its calls then goes through epoll.
+const QUIET_TURNS: u32 = 512;
+
+/// In every so many turns without anything to do, a socket is asked.
+const ASK_TURNS: u32 = 2;
+
 /// How long a handshake may take, in seconds.
 const HANDSHAKE_SECONDS_MAX: u32 = 10;
 
@@ -31,8 +38,12 @@ pub(crate) struct Connection {
     readiness: Readiness,
     phase: Phase,
     visit: Visit,
-    /// Whether the worker runs this without being told to by the socket.
+    /// Whether the worker runs this in each turn.
     pub(crate) is_hot: bool,
+    /// Whether the socket tells when there is something; else it is asked.
+    pub(crate) is_watched: bool,
+    /// For how many turns there was nothing to do.
+    quiet_turns: u32,
     /// Since when nothing has come or gone, in seconds.
     quiet_seconds: u32,
     is_shut: bool,
@@ -88,6 +99,8 @@ impl Connection {
             })),
             visit,
             is_hot: false,
+            is_watched: false,
+            quiet_turns: 0,
             quiet_seconds: 0,
             is_shut: false,
         }
@@ -154,6 +167,10 @@ impl Connection {
     /// The connection is over.
     #[inline]
     pub(crate) fn run(&mut self, host: &mut impl Host) -> Result<bool, End> {
+        if !self.is_watched && self.quiet_turns.is_multiple_of(ASK_TURNS) {
+            self.readiness.readable = true;
+            self.readiness.writable = true;
+        }
         let busy = match &mut self.phase {
             Phase::Serving(session) => session.run(&self.socket, &mut self.readiness)?,
             Phase::Greeting(_) => self.greet(host)?,
@@ -161,14 +178,22 @@ impl Connection {
         if busy && !self.is_shut && matches!(self.phase, Phase::Serving(_)) {
             self.quiet_seconds = 0;
         }
-        self.is_hot = match &self.phase {
-            Phase::Serving(session) => session.is_hot(self.readiness),
-            Phase::Greeting(greeting) => {
-                self.readiness.readable
-                    || self.readiness.writable && greeting.sent < greeting.output.len()
-            }
-        };
+        self.quiet_turns = if busy { 0 } else { self.quiet_turns + 1 };
+        self.is_hot = !self.is_watched
+            || match &self.phase {
+                Phase::Serving(session) => session.is_hot(self.readiness),
+                Phase::Greeting(greeting) => {
+                    self.readiness.readable
+                        || self.readiness.writable && greeting.sent < greeting.output.len()
+                }
+            };
         Ok(busy)
+    }
+
+    /// Whether the socket has been asked in vain for long enough.
+    #[inline]
+    pub(crate) fn is_quiet(&self) -> bool {
+        self.quiet_turns >= QUIET_TURNS && !self.is_watched
     }
 
     /// Goes on with the handshake.
@@ -176,9 +201,10 @@ impl Connection {
         let Phase::Greeting(greeting) = &mut self.phase else {
             return Ok(false);
         };
+        let mut busy = false;
         loop {
             if !greeting.send(&self.socket, &mut self.readiness)? {
-                return Ok(true);
+                return Ok(busy);
             }
             match &greeting.next {
                 Next::End => return Err(End::Done),
@@ -201,8 +227,9 @@ impl Connection {
             match step {
                 Step::More => {
                     if !greeting.receive(&self.socket, &mut self.readiness)? {
-                        return Ok(true);
+                        return Ok(busy);
                     }
+                    busy = true;
                 }
                 Step::Used(used) => greeting.use_up(used),
                 Step::Go(used, export) => {

@@ -29,6 +29,9 @@ use super::socket::{Event, Socket, Watch};
 /// How many connections are accepted in one turn.
 const ACCEPTS_MAX: usize = 16;
 
+/// In every so many turns with something to do, those are looked at that are watched.
+const WATCH_TURNS: u32 = 32;
+
 /// Tokens of listeners have this bit.
 const LISTENER: u64 = 1 << 63;
 
@@ -57,6 +60,7 @@ struct Worker {
     served: Vec<Served>,
     /// Which thread is to have the next connection.
     next_worker: Cell<usize>,
+    turns: u32,
 }
 
 /// A place where connections are accepted.
@@ -100,6 +104,7 @@ impl Running {
             hot: Vec::new(),
             served: Vec::new(),
             next_worker: Cell::new(0),
+            turns: 0,
         }));
         let (turns, seconds) = (Rc::clone(&worker), Rc::clone(&worker));
         Ok(Self {
@@ -160,7 +165,7 @@ pub(super) fn drop_undecided(place: u64) {
 
 /// Takes over a connection. It is dropped where that cannot be.
 pub(super) fn adopt(socket: Socket, visit: Visit) {
-    if let Err(errno) = with(|worker| worker.adopt(socket, visit)).and_then(|adopted| adopted) {
+    if let Err(errno) = with(|worker| worker.adopt(socket, visit)) {
         log_error!("nbd: a connection was dropped: {errno}");
     }
 }
@@ -203,52 +208,70 @@ impl Worker {
         if self.places.is_empty() && self.connections.len() == self.gaps.len() {
             return Polled::Idle;
         }
-        let mut listeners = 0;
-        let mut first_listener = None;
-        {
-            let Self {
-                watch,
-                connections,
-                hot,
-                ..
-            } = self;
-            watch.poll(|event: Event| {
-                if event.token & LISTENER != 0 {
-                    listeners += 1;
-                    first_listener.get_or_insert(event.token & !LISTENER);
-                    return;
-                }
-                let index = event.token as usize;
-                // It may have gone since.
-                if let Some(Some(connection)) = connections.get_mut(index) {
-                    connection.note(event);
-                    if !connection.is_hot {
-                        connection.is_hot = true;
-                        hot.push(index);
-                    }
-                }
-            });
-        }
-        let mut busy = listeners > 0;
-        if listeners == 1 {
-            self.accept(first_listener);
-        } else if listeners > 1 {
-            self.accept(None);
+        self.turns = self.turns.wrapping_add(1);
+        let mut busy = false;
+        if self.hot.is_empty() || self.turns.is_multiple_of(WATCH_TURNS) {
+            busy |= self.watch();
         }
         // Who becomes cold leaves; nobody joins meanwhile.
         let mut at = 0;
         while let Some(index) = self.hot.get(at).copied() {
             busy |= self.run(index);
-            if self
-                .connection(index)
-                .is_some_and(|connection| connection.is_hot)
-            {
+            if self.is_hot(index) {
                 at += 1;
             } else {
                 self.hot.swap_remove(at);
             }
         }
         if busy { Polled::Busy } else { Polled::Idle }
+    }
+
+    /// Whether a connection is to be run in the next turn, too. One that was quiet for long is watched
+    /// from now on.
+    #[inline]
+    fn is_hot(&mut self, index: usize) -> bool {
+        let Some(Some(connection)) = self.connections.get_mut(index) else {
+            return false;
+        };
+        if connection.is_quiet() {
+            connection.is_watched = self.watch.add(connection.socket(), index as u64).is_ok();
+        }
+        connection.is_hot
+    }
+
+    /// Looks at what is watched; whether anything has happened.
+    fn watch(&mut self) -> bool {
+        let (mut busy, mut is_called) = (false, false);
+        let Self {
+            watch,
+            connections,
+            hot,
+            ..
+        } = self;
+        watch.poll(|event: Event| {
+            busy = true;
+            if event.token & LISTENER != 0 {
+                is_called = true;
+                return;
+            }
+            let index = event.token as usize;
+            // It may have gone since.
+            if let Some(Some(connection)) = connections.get_mut(index) {
+                connection.note(event);
+                if connection.is_watched {
+                    watch.remove(connection.socket());
+                    connection.is_watched = false;
+                }
+                if !connection.is_hot {
+                    connection.is_hot = true;
+                    hot.push(index);
+                }
+            }
+        });
+        if is_called {
+            self.accept();
+        }
+        busy
     }
 
     /// Runs a connection, and closes it if it is over; whether there was anything to do.
@@ -296,7 +319,6 @@ impl Worker {
             let name = export.as_ref().map_or("(none yet)", |export| &export.name);
             log_warn!("nbd export {name}: a connection was dropped: {why}");
         }
-        self.watch.remove(connection.socket());
         drop(connection);
         self.gaps.push(index);
         if let Some(export) = export {
@@ -340,14 +362,14 @@ impl Worker {
         }
     }
 
-    /// Accepts connections at one place, or at all, and spreads them over the threads.
+    /// Accepts connections, and spreads them over the threads.
     #[cold]
-    fn accept(&mut self, only: Option<u64>) {
+    fn accept(&mut self) {
         for at in 0..self.places.len() {
             let Some(watched) = self.places.get(at) else {
                 return;
             };
-            if !watched.is_armed || only.is_some_and(|id| watched.place.id != id) {
+            if !watched.is_armed {
                 continue;
             }
             let place = Arc::clone(&watched.place);
@@ -410,9 +432,8 @@ impl Worker {
         }
     }
 
-    fn adopt(&mut self, socket: Socket, visit: Visit) -> Result<(), Errno> {
+    fn adopt(&mut self, socket: Socket, visit: Visit) {
         let index = self.gaps.last().copied().unwrap_or(self.connections.len());
-        self.watch.add(&socket, index as u64)?;
         let connection = Some(Box::new(Connection::new(socket, visit)));
         match self.connections.get_mut(index) {
             Some(gap) => {
@@ -422,7 +443,6 @@ impl Worker {
             None => self.connections.push(connection),
         }
         self.heat(index);
-        Ok(())
     }
 
     fn second_passed(&mut self) {
