@@ -31,6 +31,20 @@ impl LegSet {
     pub(crate) const EMPTY: Self = Self(0);
 
     #[inline]
+    pub(crate) const fn of(slot: Slot) -> Self {
+        Self(1 << slot.index())
+    }
+
+    #[inline]
+    pub(crate) const fn bits(self) -> u16 {
+        self.0
+    }
+
+    pub(crate) const fn from_bits(bits: u16) -> Self {
+        Self(bits)
+    }
+
+    #[inline]
     pub(crate) fn insert(&mut self, slot: Slot) {
         self.0 |= 1 << slot.index();
     }

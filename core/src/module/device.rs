@@ -55,8 +55,8 @@ pub trait Device: Send + Sync + Sized + 'static {
 
     /// Passes a request on to lower bdevs before a task is made for it. Where all of that succeeds,
     /// the request is complete, and has cost no task; where any fails, or nothing is passed on, the
-    /// request is [served](Device::submit) as if this had not been called. So pass on only what may
-    /// be done twice.
+    /// request is [served](Device::submit), which may look at [what was tried](Request::in_vain), or
+    /// do it again. So pass on only what may be done twice.
     fn pass(&self, _channel: &Self::Channel, _request: &mut Pass<'_>) {}
 
     /// Adds to what `bdev_get_bdevs` shows as `driver_specific`.

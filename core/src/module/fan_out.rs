@@ -50,6 +50,21 @@ impl<'a> FanOut<'a> {
         }
     }
 
+    /// The lanes of a pass that was in vain, and what was noted then.
+    ///
+    /// # Safety
+    /// As for [`FanOut::new`].
+    #[inline]
+    pub(super) unsafe fn in_vain(io: NonNull<ffi::spdk_bdev_io>) -> Option<(Self, u16)> {
+        // SAFETY: the caller's word.
+        let lanes = unsafe { Lanes::new(io) };
+        if !lanes.fan().lend_in_vain() {
+            return None;
+        }
+        let note = lanes.fan().note();
+        Some((Self { lanes }, note))
+    }
+
     /// How many lanes were used: at most [`LANES_MAX`](super::LANES_MAX).
     #[inline]
     pub fn lanes(&self) -> usize {

@@ -37,6 +37,8 @@ const _: () = assert!(LANES_MAX <= TASK_ALIGN && LANES_MAX <= u16::BITS as usize
 enum Listener {
     /// Nobody yet.
     Nobody,
+    /// Nobody yet: the lanes are those of a pass that was in vain, and not looked at so far.
+    InVain,
     /// The request's own task, which is polled at once, in place.
     Task,
     /// The waker.
@@ -59,6 +61,8 @@ pub(super) struct Fan {
     waker: Cell<Option<Waker>>,
     /// How many lanes were used.
     begun: Cell<u8>,
+    /// What the device has noted while it passed the request on.
+    note: Cell<u16>,
     /// Which lanes are in flight, and [`GUARD`].
     in_flight: Cell<u32>,
     /// Which lanes have failed, and [`TOO_MANY`].
@@ -85,6 +89,7 @@ impl Fan {
             lanes: [const { UnsafeCell::new(MaybeUninit::uninit()) }; LANES_MAX],
             waker: Cell::new(None),
             begun: Cell::new(0),
+            note: Cell::new(0),
             in_flight: Cell::new(0),
             failed: Cell::new(0),
             listener: Cell::new(Listener::Nobody),
@@ -104,6 +109,7 @@ impl Fan {
         unsafe {
             (&raw mut (*fan).waker).write(Cell::new(None));
             (&raw mut (*fan).begun).write(Cell::new(0));
+            (&raw mut (*fan).note).write(Cell::new(0));
             (&raw mut (*fan).in_flight).write(Cell::new(GUARD));
             (&raw mut (*fan).failed).write(Cell::new(0));
             (&raw mut (*fan).listener).write(Cell::new(Listener::Request));
@@ -131,6 +137,33 @@ impl Fan {
         self.drop_waker();
         self.listener.set(Listener::Nobody);
         self.lent.set(false);
+    }
+
+    /// Notes that a task takes over from a pass that was in vain: lanes and note stay.
+    pub(super) fn take_over(&self) {
+        self.listener.set(Listener::InVain);
+    }
+
+    /// Lends the lanes of a pass that was in vain, once. `false` where there was none, or lanes were
+    /// used since.
+    #[inline]
+    pub(super) fn lend_in_vain(&self) -> bool {
+        if self.lent.get() || self.listener.get() != Listener::InVain {
+            return false;
+        }
+        self.listener.set(Listener::Nobody);
+        self.lent.set(true);
+        true
+    }
+
+    #[inline(always)]
+    pub(super) fn note(&self) -> u16 {
+        self.note.get()
+    }
+
+    #[inline(always)]
+    pub(super) fn set_note(&self, note: u16) {
+        self.note.set(note);
     }
 
     /// Ends what [`Fan::begin_passing`] began. Whether lanes are in flight.
@@ -493,7 +526,7 @@ unsafe fn end_lane(task: NonNull<Header>, lane: usize) {
         Listener::Request => return unsafe { request::passed(task, fan.failed.get() == 0) },
         // SAFETY: held by the first lane, once for all.
         Listener::Task => return unsafe { Header::unhold_and_resume(task) },
-        Listener::Waker | Listener::Nobody => {}
+        Listener::Waker | Listener::Nobody | Listener::InVain => {}
     }
     if fan.listener.get() == Listener::Waker
         && let Some(waker) = fan.waker.take()

@@ -38,6 +38,8 @@ impl Pass<'_> {
             Passed::InFlight
         } else if fan.begun() > 0 && fan.failed() == 0 {
             Passed::Done
+        } else if fan.begun() > 0 {
+            Passed::InVain
         } else {
             Passed::NotAtAll
         }
@@ -59,6 +61,13 @@ impl Pass<'_> {
     #[inline]
     pub fn num_blocks(&self) -> u64 {
         self.lanes.params().num_blocks
+    }
+
+    /// Notes something, such as which lower bdevs the lanes are of, for
+    /// [`Request::in_vain`](super::Request::in_vain).
+    #[inline]
+    pub fn note(&mut self, note: u16) {
+        self.lanes.fan().set_note(note);
     }
 
     /// Passes a read on. Does nothing where its submitter has given no buffer, and fails for other
@@ -85,6 +94,8 @@ pub(super) enum Passed {
     InFlight,
     /// They have done it already.
     Done,
-    /// It was not passed on, or in vain.
+    /// They have failed already.
+    InVain,
+    /// It was not passed on.
     NotAtAll,
 }

@@ -73,6 +73,7 @@ impl<F: Future<Output = Status>> RequestTask<F> {
     };
 
     /// Serves an I/O with the future that `make` makes. The I/O may be complete when this returns.
+    /// `in_vain` says that it was passed on, in vain.
     ///
     /// The task's head stands before the future is made: a device may use the request at once, and
     /// need not wait for the first poll.
@@ -84,6 +85,7 @@ impl<F: Future<Output = Status>> RequestTask<F> {
     pub(super) unsafe fn serve(
         io: NonNull<ffi::spdk_bdev_io>,
         executor: NonNull<Executor>,
+        in_vain: bool,
         make: impl FnOnce() -> F,
     ) {
         const {
@@ -96,14 +98,18 @@ impl<F: Future<Output = Status>> RequestTask<F> {
         // 64 bytes. Until the task is started nothing but its head is used.
         unsafe {
             let task = task_of(io).cast::<Self>().as_ptr();
-            (&raw mut (*task).front).write(Front {
-                header: Header::new(executor, &Self::VTABLE),
-                status: Cell::new(Status::Failed),
-                buffer: Cell::new(Buffer::Unasked),
-                buffer_waker: Cell::new(None),
-                fan: Fan::new(),
-                serve: nobody,
-            });
+            let front = &raw mut (*task).front;
+            (&raw mut (*front).header).write(Header::new(executor, &Self::VTABLE));
+            (&raw mut (*front).status).write(Cell::new(Status::Failed));
+            (&raw mut (*front).buffer).write(Cell::new(Buffer::Unasked));
+            (&raw mut (*front).buffer_waker).write(Cell::new(None));
+            (&raw mut (*front).serve).write(nobody);
+            if in_vain {
+                // The fan is that of the pass, and tells what has failed.
+                (*front).fan.take_over();
+            } else {
+                (&raw mut (*front).fan).write(Fan::new());
+            }
             let future = make();
             (&raw mut (*task).future).write(UnsafeCell::new(ManuallyDrop::new(future)));
             task::start(task_of(io));
@@ -302,6 +308,16 @@ impl<'a> Request<'a> {
     pub fn fan_out(&self) -> Result<FanOut<'_>, Errno> {
         // SAFETY: alive while borrowed, of a bdev of ours, with a task.
         unsafe { FanOut::new(self.io) }
+    }
+
+    /// What was tried in vain by [`Device::pass`](super::Device::pass), and
+    /// [noted](super::Pass::note) there: its lanes, none of which is in flight, and at least one of
+    /// which has failed. Once, before anything else is passed on; `None` after that, and where nothing
+    /// was tried.
+    #[inline]
+    pub fn in_vain(&self) -> Option<(FanOut<'_>, u16)> {
+        // SAFETY: alive while borrowed, of a bdev of ours, with a task.
+        unsafe { FanOut::in_vain(self.io) }
     }
 
     /// Sees to it that [`Request::data`] of a read has memory to fill: the submitter's, or one from

@@ -342,6 +342,69 @@ pub(crate) async fn passed_on_in_vain() -> Outcome {
     Ok(())
 }
 
+/// A device that serves what it has passed on in vain is told what failed, once.
+pub(crate) async fn what_was_in_vain() -> Outcome {
+    fn looks<'a>(lab: &'a Lab, bench: &'a Bench, request: Request<'a>) -> Serving<'a> {
+        Box::pin(async move {
+            let Some((passed, note)) = request.in_vain() else {
+                lab.note("nothing");
+                return Status::Success;
+            };
+            let errors: Vec<_> = (0..4).map(|lane| passed.error(lane)).collect();
+            lab.note(format!("{note}: {} {errors:?}", passed.lanes()));
+            let busy = request.fan_out().err() == Some(Errno::EBUSY);
+            drop(passed);
+            let Ok(mut again) = request.fan_out() else {
+                return Status::Failed;
+            };
+            again.write(&bench.lowers[0], request.offset_blocks());
+            let failed = (&mut again).await;
+            drop(again);
+            if failed.is_empty() && busy && request.in_vain().is_none() {
+                Status::Success
+            } else {
+                Status::Failed
+            }
+        })
+    }
+    let mut lab = Lab::new(looks)
+        .over(open("Malloc")?)
+        .over(open("EE_BadBase")?);
+    lab.pass = |lab, bench, pass| {
+        let offset = pass.offset_blocks();
+        pass.note(7 + lab.passed.add() as u16);
+        match offset {
+            0 => {}
+            1 => pass.write(&bench.lowers[0], u64::MAX),
+            _ => {
+                pass.write(&bench.lowers[0], offset);
+                pass.write(&bench.lowers[1], offset);
+                pass.write(&bench.lowers[0], u64::MAX);
+            }
+        }
+    };
+    let lab = lab.make("looks", 512, 8192)?;
+    let looks = disk("looks")?;
+    let fails = r#"{"name":"EE_BadBase","io_type":"write","error_type":"failure","num":1}"#;
+    rpc_done("bdev_error_inject_error", fails).await?;
+    for block in 0..3 {
+        write(&looks, block, 512, 1).await?;
+    }
+    let refused = Some(IoError::Submit(Errno::EINVAL));
+    let failed = Some(IoError::Failed(Status::Failed));
+    check_eq!(
+        lab.device().notes(),
+        [
+            "nothing".to_owned(),
+            format!("8: 1 {:?}", [refused, None, None, None]),
+            format!("9: 3 {:?}", [None, failed, refused, None]),
+        ]
+    );
+    drop(looks);
+    lab.unregister().await?;
+    Ok(())
+}
+
 /// What SPDK refuses at once, alone or between others, ends the request once.
 pub(crate) async fn passed_on_and_refused() -> Outcome {
     let mut lab = Lab::new(through)

@@ -83,7 +83,7 @@ const TESTS: &[harness::Test] = tests! {
         split_and_gathered, a_read_without_a_buffer, metadata_of_another_size;
     fan_out:
         to_several, one_at_a_time, forgotten, dropped_in_flight, too_many_lanes, refused_lanes,
-        passed_on, passed_on_in_vain, passed_on_and_refused, it_waits_for_memory;
+        passed_on, passed_on_in_vain, what_was_in_vain, passed_on_and_refused, it_waits_for_memory;
     life:
         examined, events, a_bdev_goes_in_flight, the_end_takes_time, handles_outlive_the_bdev,
         wrong_names_and_options, wrong_threads, json, each_channel, on_top_of_itself, a_thread_exits_with_io_in_flight, a_request_sleeps_while_its_thread_exits,

@@ -12,16 +12,20 @@ use crate::legs::LegSet;
 use crate::mirror::Mirror;
 
 /// Passes the common requests on to the legs, in the hope that all goes well; else `serve` looks
-/// after them.
+/// after them, and is told which legs had a lane.
 #[inline]
 pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
     let offset = request.offset_blocks();
     match request.io_type() {
         IoType::READ => {
-            channel.with_least_loaded(LegSet::EMPTY, |leg| request.read(leg, offset));
+            let slot = channel.with_least_loaded(LegSet::EMPTY, |leg| request.read(leg, offset));
+            if let Some(slot) = slot {
+                request.note(LegSet::of(slot).bits());
+            }
         }
         IoType::WRITE if channel.missing().is_empty() => {
             channel.for_each_leg(|_, leg| request.write(leg, offset));
+            request.note(channel.present().bits());
         }
         _ => {}
     }

@@ -7,11 +7,17 @@ use crate::channel::Channel;
 use crate::legs::LegSet;
 
 pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
+    let mut tried = LegSet::EMPTY;
+    let mut status = Status::Failed;
+    if let Some((passed, legs)) = request.in_vain() {
+        tried = LegSet::from_bits(legs);
+        status = passed.error(0).map_or(status, |error| error.status());
+    }
+    // Where memory is short this waits. What it refuses is too large for any buffer, or was given up
+    // by its submitter: to say "no memory" would have SPDK submit it again for ever.
     if request.buffer().await.is_err() {
         return Status::Failed;
     }
-    let mut tried = LegSet::EMPTY;
-    let mut status = Status::Failed;
     // Each round tries one leg more.
     loop {
         let Ok(mut passed) = request.fan_out() else {

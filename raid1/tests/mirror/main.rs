@@ -8,6 +8,7 @@ mod names;
 mod reach;
 mod removal;
 mod reset;
+mod retry;
 mod rig;
 mod support;
 
@@ -46,6 +47,8 @@ const TESTS: &[Test] = tests! {
         a_leg_that_one_thread_cannot_reach, no_leg_can_be_reached;
     reset:
         a_leg_goes_meanwhile, a_leg_fails_it, it_takes_long;
+    retry:
+        a_read_is_tried_once_on_each_leg, a_write_is_sent_once_to_each_leg;
 };
 
 async fn run_all(selected: Option<String>) -> usize {

@@ -63,23 +63,29 @@ unsafe extern "C" fn submit_request<D: Device>(
             match pass.end() {
                 Passed::InFlight => return,
                 Passed::Done => return Status::Success.complete(io),
+                Passed::InVain => return serve_anew::<D>(io),
                 Passed::NotAtAll => {}
             }
         }
-        serve::<D>(channel, io);
+        serve::<D>(channel, io, false);
     }
 }
 
-/// Serves a request with a task.
+/// Serves a request with a task, which was passed on before, `in_vain`, or was not.
 ///
 /// # Safety
 /// An I/O of a bdev of type `D`, on a channel of it, of which nothing is in flight.
-unsafe fn serve<D: Device>(channel: *mut ffi::spdk_io_channel, io: NonNull<ffi::spdk_bdev_io>) {
+unsafe fn serve<D: Device>(
+    channel: *mut ffi::spdk_io_channel,
+    io: NonNull<ffi::spdk_bdev_io>,
+    in_vain: bool,
+) {
     // SAFETY: device and channel outlive the future, which is dropped before the I/O is completed.
     unsafe {
         let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();
         let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
-        RequestTask::serve(io, NonNull::from((*context).runtime.executor()), || {
+        let executor = NonNull::from((*context).runtime.executor());
+        RequestTask::serve(io, executor, in_vain, || {
             (*node).device.submit(&(*context).channel, Request::new(io))
         });
     }
@@ -89,7 +95,7 @@ unsafe fn serve<D: Device>(channel: *mut ffi::spdk_io_channel, io: NonNull<ffi::
 #[cold]
 unsafe fn serve_anew<D: Device>(io: NonNull<ffi::spdk_bdev_io>) {
     // SAFETY: `submit_request` noted this for an I/O of a bdev of type `D`.
-    unsafe { serve::<D>(ffi::spdk_bdev_io_get_io_channel(io.as_ptr()), io) };
+    unsafe { serve::<D>(ffi::spdk_bdev_io_get_io_channel(io.as_ptr()), io, true) };
 }
 
 unsafe extern "C" fn io_type_supported<D: Device>(
