@@ -216,14 +216,20 @@ impl Reactor {
         let count = sleeper.descriptors.borrow().len();
         let mut worked = false;
         for index in 0..count {
-            let ready = {
+            let events = {
                 let mut descriptors = sleeper.descriptors.borrow_mut();
                 let Some(descriptor) = descriptors.get_mut(index) else {
                     return;
                 };
-                std::mem::take(&mut descriptor.revents) != 0
+                let events = std::mem::take(&mut descriptor.revents);
+                if events & libc::POLLNVAL != 0 {
+                    // Its owner has closed it: there is nothing to wait for, nor to tell of.
+                    descriptor.fd = -1;
+                    continue;
+                }
+                events
             };
-            if !ready {
+            if events == 0 {
                 continue;
             }
             if index == 0 {

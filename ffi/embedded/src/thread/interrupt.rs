@@ -2,7 +2,7 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::null_mut;
 
-use super::{CURRENT, Thread, current, current_or_log, name_of, note_progress};
+use super::{CURRENT, State, Thread, current, current_or_log, name_of, note_progress};
 use crate::env::clock;
 use crate::reactor;
 
@@ -46,6 +46,13 @@ impl Interrupt {
     }
 }
 
+/// In a simulation too threads sleep, in virtual time. What follows from that is to be simulated, though
+/// there are no descriptors to wait for.
+#[unsafe(no_mangle)]
+unsafe extern "C" fn spdk_interrupt_mode_is_enabled() -> bool {
+    !reactor::always_polls()
+}
+
 #[unsafe(no_mangle)]
 unsafe extern "C" fn spdk_interrupt_register(
     efd: c_int,
@@ -53,13 +60,28 @@ unsafe extern "C" fn spdk_interrupt_register(
     arg: *mut c_void,
     name: *const c_char,
 ) -> *mut Interrupt {
-    // As SPDK in polled mode, where there are none. A simulation has no descriptors to wait for.
+    // As SPDK in polled mode, where there are none.
     if efd < 0 || fn_.is_none() || reactor::always_polls() || clock::is_virtual() {
         return null_mut();
     }
     let Some(thread) = current_or_log("spdk_interrupt_register") else {
         return null_mut();
     };
+    if thread.state() != State::Running {
+        error_log!(
+            "thread {} is marked as exited\n",
+            thread.name.to_string_lossy()
+        );
+        return null_mut();
+    }
+    let is_known = |other: &*mut Interrupt| {
+        // SAFETY: in the list, so alive.
+        unsafe { &**other }.descriptor() == efd
+    };
+    if thread.interrupts.borrow().iter().any(is_known) {
+        error_log!("descriptor {efd} is registered already\n");
+        return null_mut();
+    }
     let interrupt = Box::into_raw(Box::new(Interrupt {
         descriptor: efd,
         function: fn_,
