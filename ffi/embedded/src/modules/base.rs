@@ -18,7 +18,7 @@ use super::device;
 use super::module::Module;
 use super::uuid::Uuid;
 
-pub(super) use self::pass::{OnBase, PASSED, ctx_size, pass_on};
+pub(super) use self::pass::{OnBase, ctx_size, is_passed, pass_on};
 
 /// One thread's channel of a base.
 pub(super) type BaseChannel = ChannelRef<()>;

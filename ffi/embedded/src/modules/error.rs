@@ -15,7 +15,7 @@ use libc::iovec;
 use serde_json::{Map, Value, json};
 
 use self::injection::{Fault, Injections};
-use super::base::{self, Base, BaseChannel, OnBase, PASSED};
+use super::base::{self, Base, BaseChannel, OnBase};
 use super::device::{self, Device, Disk};
 use super::io::{self, Copy, Io, Outcome};
 use super::json as writer;
@@ -189,7 +189,7 @@ impl Device for Faulty {
     }
 
     fn supports(&self, kind: spdk_bdev_io_type) -> bool {
-        PASSED.contains(&kind) && self.base.supports_natively(kind)
+        base::is_passed(kind) && self.base.supports_natively(kind)
     }
 
     fn info(disk: &Disk<Self>) -> Option<(&'static str, Value)> {

@@ -26,10 +26,11 @@ mod uuid;
 
 /// Adds the modules and their RPCs. Before the bdev subsystem starts.
 pub(crate) fn register() {
+    // In the order in which SPDK saves what they have: bdevs on others wait for those.
+    passthru::add();
+    error::add();
+    delay::add();
     malloc::add();
     null::add();
     aio::add();
-    error::add();
-    delay::add();
-    passthru::add();
 }

@@ -9,7 +9,7 @@ use barespdk_sys::{
 };
 use serde_json::{Value, json};
 
-use super::base::{self, Base, BaseChannel, OnBase, PASSED};
+use super::base::{self, Base, BaseChannel, OnBase};
 use super::device::{self, Device, Disk};
 use super::io::{Io, Outcome};
 use super::json as writer;
@@ -128,7 +128,7 @@ impl Device for Passthru {
     }
 
     fn supports(&self, kind: spdk_bdev_io_type) -> bool {
-        PASSED.contains(&kind) && self.base.supports(kind)
+        base::is_passed(kind) && self.base.supports(kind)
     }
 
     fn info(disk: &Disk<Self>) -> Option<(&'static str, Value)> {
