@@ -1,8 +1,11 @@
 //! What the application tells its user: the help, and what to type next.
 
+use std::path::Path;
+
 use crate::command_line::CommandLine;
 use crate::files::{Files, MirrorFiles};
 use crate::mirror_spec::MirrorSpec;
+use crate::nbd_address::NbdAddress;
 use crate::size;
 
 /// The help, which SPDK's own follows.
@@ -82,10 +85,12 @@ fn describe(line: &CommandLine, mirror: &MirrorSpec, files: &MirrorFiles) -> Str
 
 /// Commands, and what they do.
 fn suggestions(line: &CommandLine) -> Vec<(String, &'static str)> {
-    let ctl = match line.value_of_rest("-r", "--rpc-socket") {
-        Some(socket) if socket != SOCKET_DEFAULT => format!("raid1ctl -s {}", shell(&socket)),
-        _ => "raid1ctl".to_owned(),
-    };
+    let mut ctl = shell(&raid1ctl(line));
+    if let Some(socket) = line.value_of_rest("-r", "--rpc-socket")
+        && socket != SOCKET_DEFAULT
+    {
+        ctl += &format!(" -s {}", shell(&socket));
+    }
     let mut list = vec![
         (format!("{ctl} status"), ""),
         (format!("{ctl} watch"), "rates and latencies"),
@@ -120,9 +125,20 @@ fn suggestions(line: &CommandLine) -> Vec<(String, &'static str)> {
     list
 }
 
+/// raid1ctl as the user can call it: where raid1 was called by a path, it stands beside it.
+fn raid1ctl(line: &CommandLine) -> String {
+    let program = line.rest.first().map(|name| String::from_utf8_lossy(name));
+    let beside = program.and_then(|program| {
+        let (directory, _) = program.rsplit_once('/')?;
+        Some(format!("{directory}/raid1ctl"))
+    });
+    beside
+        .filter(|path| Path::new(path).exists())
+        .unwrap_or_else(|| "raid1ctl".to_owned())
+}
+
 /// Where a server listens, as nbd-client takes it.
-fn place(address: &crate::nbd_address::NbdAddress) -> String {
-    use crate::nbd_address::NbdAddress;
+fn place(address: &NbdAddress) -> String {
     match address {
         NbdAddress::Unix(path) => format!("-unix {}", shell(&path.to_string_lossy())),
         NbdAddress::Tcp(host, port) => format!("{host} {port}"),

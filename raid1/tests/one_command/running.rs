@@ -1,0 +1,132 @@
+//! What runs then: mirrors, exports, an end.
+
+use std::io::{Read as _, Write as _};
+use std::os::unix::net::UnixStream;
+use std::process::Command;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use crate::scratch::Scratch;
+
+#[test]
+fn mirrors_as_raid1ctl_sees_them() {
+    let scratch = Scratch::new();
+    let arguments = [
+        "--mirror=m=a,b",
+        "--mirror",
+        "n=c,d,e",
+        "--size=8MiB",
+        "--nbd=unix:nbd.sock",
+    ];
+    let running = scratch.start(&arguments);
+    assert!(running.text.contains("raid1: m is ready"));
+    assert!(running.text.contains("raid1: n is ready"));
+    assert!(running.text.contains("raid1ctl -s rpc.sock status"));
+    if let Some(output) = scratch.raid1ctl(&["status", "--json"]) {
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+        let names = |path: &str| {
+            let list = status.as_array().unwrap().iter();
+            list.map(|mirror| mirror.pointer(path).unwrap().clone())
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(names("/name"), ["m", "n"]);
+        assert_eq!(names("/base_bdevs_list/1/name"), ["m-leg1", "n-leg1"]);
+        assert_eq!(names("/exports/0/export_name"), ["m", "n"]);
+        assert_eq!(names("/size_bytes"), [8 << 20, 8 << 20]);
+        let output = scratch.raid1ctl(&["remove", "n-leg2"]).unwrap();
+        assert_eq!(output.status.code(), Some(0), "{output:?}");
+        let output = scratch.raid1ctl(&["status", "n"]).unwrap();
+        assert_eq!(output.status.code(), Some(4), "{output:?}");
+    }
+    let (code, log) = running.stop("-TERM");
+    assert_eq!(code, Some(0), "{log}");
+    for name in ["rpc.sock", "nbd.sock"] {
+        assert!(!scratch.has(name), "{name} was left behind");
+    }
+}
+
+#[test]
+fn an_nbd_server_greets() {
+    let scratch = Scratch::new();
+    let running = scratch.start(&[
+        "--mirror",
+        "m=a,b",
+        "--size",
+        "8MiB",
+        "--nbd",
+        "unix:nbd.sock",
+    ]);
+    let mut stream = UnixStream::connect(scratch.path("nbd.sock")).unwrap();
+    stream
+        .set_read_timeout(Some(Duration::from_secs(20)))
+        .unwrap();
+    let mut greeting = [0; 18];
+    stream.read_exact(&mut greeting).unwrap();
+    assert_eq!(&greeting[..16], b"NBDMAGICIHAVEOPT");
+    let _ = stream.write_all(b"nonsense that is no option of the protocol");
+    drop(stream);
+    assert_eq!(running.stop("-INT").0, Some(0));
+}
+
+/// With the tools of libnbd, if they are there: data goes in, survives a restart and comes out, and
+/// both legs hold it.
+#[test]
+fn data_survives_a_restart() {
+    let scratch = Scratch::new();
+    let uri = format!(
+        "nbd+unix:///m?socket={}",
+        scratch.path("nbd.sock").display()
+    );
+    let copy = |from: &str, to: &str| {
+        let status = Command::new("nbdcopy").args([from, to]).status();
+        status.map(|status| assert!(status.success(), "{from} {to}"))
+    };
+    let arguments = [
+        "--mirror",
+        "m=a,b",
+        "--size",
+        "8MiB",
+        "--nbd",
+        "unix:nbd.sock",
+    ];
+    let image = scratch.path("image").display().to_string();
+    let data: Vec<u8> = (0_u32..2 << 20).flat_map(u32::to_le_bytes).collect();
+    std::fs::write(&image, &data).unwrap();
+
+    let running = scratch.start(&arguments);
+    if copy(&image, &uri).is_err() {
+        eprintln!("skipped: there is no nbdcopy");
+        return;
+    }
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    for name in ["a", "b"] {
+        assert!(std::fs::read(scratch.path(name)).unwrap() == data, "{name}");
+    }
+    let running = scratch.start(&arguments);
+    let back = scratch.path("back").display().to_string();
+    copy(&uri, &back).unwrap();
+    assert!(std::fs::read(&back).unwrap() == data);
+    assert_eq!(running.stop("-TERM").0, Some(0));
+}
+
+#[test]
+fn what_the_application_refuses_ends_it() {
+    let scratch = Scratch::new();
+    std::fs::write(scratch.path("occupied"), "a file").unwrap();
+    let arguments = [
+        "--mirror",
+        "m=a,b",
+        "--size",
+        "1MiB",
+        "--nbd",
+        "unix:occupied",
+    ];
+    let output = scratch.raid1(&arguments).output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert!(!output.status.success(), "{text}");
+    assert!(text.contains("occupied"), "{text}");
+    assert!(text.contains("raid1: the start failed"), "{text}");
+    assert_eq!(std::fs::read(scratch.path("occupied")).unwrap(), b"a file");
+}
