@@ -162,7 +162,7 @@ unsafe extern "C" fn spdk_app_parse_args(
                 return SPDK_APP_PARSE_ARGS_HELP;
             }
             Next::Done => {
-                usage::put(&format!("{VERSION}\n"));
+                usage::put(&format!("{VERSION} (embedded)\n"));
                 return SPDK_APP_PARSE_ARGS_HELP;
             }
             Next::Wrong(reason) => {

@@ -79,7 +79,12 @@ impl Config {
                 fault.at,
                 match fault.failure {
                     Failure::Incomplete => "the JSON ends too early".into(),
-                    Failure::Invalid => "this is no JSON".into(),
+                    Failure::Invalid => {
+                        let found = text.get(fault.at..).unwrap_or_default();
+                        let found = String::from_utf8_lossy(&found[..found.len().min(4)]);
+                        let found = found.chars().next().unwrap_or_default();
+                        format!("this is no JSON: unexpected {found:?}")
+                    }
                     Failure::TooDeep => "too many arrays and objects in one another".into(),
                 },
             )
@@ -124,6 +129,10 @@ fn step(mut entries: VecDeque<Entry>, name: String, ignores_errors: bool, done: 
                 continue;
             }
             if !SUBSYSTEMS.contains(&entry.subsystem.as_str()) {
+                if rpc::state() == State::Runtime {
+                    // It was said the first time.
+                    continue;
+                }
                 notice_log!(
                     "{name}:{}: skipping method '{}': its subsystem '{}' is not part of this \
                      application\n",

@@ -45,7 +45,10 @@ fn methods_in_their_order() {
 fn errors_say_where() {
     for (text, message) in [
         ("", "line 1, column 1: the JSON ends too early"),
-        ("{\n  x", "line 2, column 3: this is no JSON"),
+        (
+            "{\n  x",
+            "line 2, column 3: this is no JSON: unexpected 'x'",
+        ),
         (
             "[]",
             "line 1, column 1: the configuration must be an object",

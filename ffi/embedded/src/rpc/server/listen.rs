@@ -14,6 +14,8 @@ const BACKLOG: libc::c_int = 512;
 /// Why there is no server.
 #[derive(Debug)]
 pub(crate) enum ListenError {
+    /// There is no path.
+    Empty,
     /// The path does not fit into an address: its bytes, and how many do.
     TooLong(usize, usize),
     /// The lock file cannot be opened.
@@ -27,6 +29,7 @@ pub(crate) enum ListenError {
 impl fmt::Display for ListenError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::Empty => f.write_str("the path of the RPC socket is empty"),
             Self::TooLong(len, max) => write!(
                 f,
                 "the path of the RPC socket has {len} bytes, which is more than the {max} of an \
@@ -111,6 +114,10 @@ fn address(path: &str) -> Result<libc::sockaddr_un, ListenError> {
         sun_family: libc::AF_UNIX as libc::sa_family_t,
         sun_path: [0; 108],
     };
+    if path.is_empty() {
+        // It would become an address that nobody knows.
+        return Err(ListenError::Empty);
+    }
     let len_max = address.sun_path.len() - 1;
     if path.len() > len_max {
         return Err(ListenError::TooLong(path.len(), len_max));
