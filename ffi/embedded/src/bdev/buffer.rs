@@ -43,6 +43,7 @@ struct Free {
 struct Store {
     free: *mut Free,
     made: u64,
+    given: u64,
     chunks: Vec<*mut c_void>,
 }
 
@@ -58,17 +59,20 @@ unsafe impl Send for Stores {}
 const EMPTY: Store = Store {
     free: ptr::null_mut(),
     made: 0,
+    given: 0,
     chunks: Vec::new(),
 };
 
+const OPTIONS: Options = Options {
+    small_pool_count: 8192,
+    large_pool_count: 1024,
+    small_bufsize: 8 * 1024,
+    large_bufsize: 132 * 1024,
+    enable_numa: false,
+};
+
 static STORES: Mutex<Stores> = Mutex::new(Stores {
-    options: Options {
-        small_pool_count: 8192,
-        large_pool_count: 1024,
-        small_bufsize: 8 * 1024,
-        large_bufsize: 132 * 1024,
-        enable_numa: false,
-    },
+    options: OPTIONS,
     small: EMPTY,
     large: EMPTY,
 });
@@ -108,11 +112,17 @@ impl Store {
         if !buffer.is_null() {
             // SAFETY: free, so ours, and written by `put`.
             self.free = unsafe { (*buffer).next };
+            self.given += 1;
         }
         buffer
     }
 
     fn put(&mut self, buffer: *mut Free) {
+        self.given -= 1;
+        self.add(buffer);
+    }
+
+    fn add(&mut self, buffer: *mut Free) {
         // SAFETY: given up by its user, and larger than this.
         unsafe { (*buffer).next = self.free };
         self.free = buffer;
@@ -129,11 +139,17 @@ impl Store {
         self.chunks.push(base);
         self.made += count as u64;
         for index in (0..count).rev() {
-            self.put(base.cast::<u8>().wrapping_add(index * size).cast());
+            self.add(base.cast::<u8>().wrapping_add(index * size).cast());
         }
     }
 
     fn free_all(&mut self) {
+        if self.given != 0 {
+            // Somebody may still use them: their memory is left to them.
+            error_log!("{} buffers were not given back\n", self.given);
+            self.given = 0;
+            self.chunks.clear();
+        }
         for chunk in self.chunks.drain(..) {
             // SAFETY: allocated by `grow`; no thread has a share any more.
             unsafe { spdk_dma_free(chunk) };
@@ -169,6 +185,7 @@ pub(super) fn free_all() {
     let mut stores = lock(&STORES);
     stores.small.free_all();
     stores.large.free_all();
+    stores.options = OPTIONS;
 }
 
 /// How often buffers came from where, `iobuf_get_stats`.

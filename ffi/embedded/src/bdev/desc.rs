@@ -1,5 +1,6 @@
 //! Open descriptors.
 
+use std::cell::Cell;
 use std::ffi::{CStr, c_char, c_int, c_void};
 use std::ptr::{self, NonNull};
 use std::sync::Mutex;
@@ -10,6 +11,7 @@ use barespdk_sys::*;
 use super::device::{Bdev, Life};
 use super::register;
 use super::registry::{Registry, registry};
+use super::timeout::Timeout;
 
 /// An open bdev. Opened, told of events and closed on one thread; requests with it come from any.
 pub(super) struct Desc {
@@ -19,6 +21,8 @@ pub(super) struct Desc {
     event_cb: spdk_bdev_event_cb_t,
     event_ctx: *mut c_void,
     use_: Mutex<Use>,
+    /// Of the thread that opened it.
+    pub(super) timeout: Cell<Timeout>,
 }
 
 /// Who still has a descriptor.
@@ -53,6 +57,7 @@ impl Desc {
                 closed: false,
                 references: 0,
             }),
+            timeout: Cell::new(Timeout::NONE),
         })))
     }
 
@@ -258,6 +263,7 @@ unsafe extern "C" fn spdk_bdev_close(desc: *mut spdk_bdev_desc) {
     // SAFETY: the caller has it open, on this thread, and gives it up.
     unsafe {
         let desc = NonNull::new_unchecked(desc.cast::<Desc>());
+        desc.as_ref().stop_timeout();
         close(desc);
     }
 }

@@ -44,6 +44,7 @@ mod list;
 mod pool;
 mod properties;
 mod queue_depth;
+mod quiesce;
 mod range;
 mod register;
 mod registry;
@@ -56,6 +57,7 @@ mod start;
 mod stat;
 mod submit;
 mod throttle;
+mod timeout;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -234,12 +234,14 @@ pub(super) fn finish(done: spdk_io_device_unregister_cb) {
 /// Frees the requests, where all have come back.
 pub(super) fn free_all() {
     let mut store = lock(&STORE);
-    if store.given != 0 {
-        error_log!("{} requests were not given back\n", store.given);
-        return;
-    }
     store.free = None;
     store.made = 0;
+    if store.given != 0 {
+        // Somebody may still use them: their memory is left to them.
+        error_log!("{} requests were not given back\n", store.given);
+        store.given = 0;
+        store.chunks.clear();
+    }
     for (base, layout) in store.chunks.drain(..) {
         // SAFETY: allocated by `grow` with this layout; all requests are free.
         unsafe { dealloc(base.as_ptr(), layout) };

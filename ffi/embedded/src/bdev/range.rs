@@ -17,6 +17,7 @@ use barespdk_sys::*;
 use super::channel::{self, Channel, Step};
 use super::device::{Bdev, Life};
 use super::io::Io;
+use super::quiesce::Quiesced;
 use super::register;
 use super::request::Span;
 use super::submit;
@@ -29,8 +30,8 @@ const POLL_US: u64 = 100;
 pub(super) enum Owner {
     /// For a request: those with it as their argument, on its channel, get through. Reads do too.
     Request(Io),
-    /// For a module, by a number: nothing gets through.
-    Quiesce(u64),
+    /// For a module: nothing gets through.
+    Quiesce(NonNull<Quiesced>),
 }
 
 /// A lock, as a channel knows it.
@@ -97,6 +98,8 @@ struct Entry {
     lock: Lock,
     thread: *mut spdk_thread,
     done: fn(Owner),
+    /// Whether nothing overlaps any more.
+    is_locked: bool,
 }
 
 /// The locks of a bdev.
@@ -141,6 +144,7 @@ pub(super) fn lock(device: Bdev, owner: Owner, span: Span, done: fn(Owner)) {
         // SAFETY: on an SPDK thread.
         thread: unsafe { spdk_get_thread() },
         done,
+        is_locked: false,
     })));
     let mut control = device.control();
     if control.ranges.blocks(span) {
@@ -187,9 +191,13 @@ fn acquire(device: Bdev, entry: NonNull<Entry>) {
             look(step);
         },
         |taking, _| {
-            // SAFETY: alive until it is unlocked.
-            let entry = unsafe { taking.entry.as_ref() };
-            (entry.done)(entry.lock.owner);
+            let mut entry = taking.entry;
+            // SAFETY: alive until it is unlocked, which who wants it may do from now on.
+            let (done, owner) = unsafe {
+                entry.as_mut().is_locked = true;
+                (entry.as_ref().done, entry.as_ref().lock.owner)
+            };
+            done(owner);
         },
     );
 }
@@ -240,6 +248,23 @@ unsafe extern "C" fn look_again(step: *mut c_void) -> c_int {
     unsafe { spdk_poller_unregister(&mut poller) };
     look(step);
     SPDK_POLLER_BUSY as c_int
+}
+
+/// What a range is locked for that a module has quiesced.
+pub(super) fn quiesced(device: Bdev, span: Span) -> Option<NonNull<Quiesced>> {
+    let control = device.control();
+    control.ranges.held.iter().find_map(|entry| {
+        // SAFETY: in the list, so alive.
+        let entry = unsafe { entry.as_ref() };
+        match entry.lock.owner {
+            Owner::Quiesce(quiesced)
+                if entry.is_locked && entry.lock.is_same(&Lock { span, ..entry.lock }) =>
+            {
+                Some(quiesced)
+            }
+            _ => None,
+        }
+    })
 }
 
 /// Unlocks a range that is locked, and calls `done` on this thread, later or at once. `false` where

@@ -59,14 +59,16 @@ pub(super) struct Registry {
 // waits is touched on the app thread only.
 unsafe impl Send for Registry {}
 
+const OPTIONS: Options = Options {
+    bdev_io_pool_size: 65535,
+    bdev_io_cache_size: 256,
+    bdev_auto_examine: true,
+    iobuf_small_cache_size: 128,
+    iobuf_large_cache_size: 16,
+};
+
 static REGISTRY: Mutex<Registry> = Mutex::new(Registry {
-    options: Options {
-        bdev_io_pool_size: 65535,
-        bdev_io_cache_size: 256,
-        bdev_auto_examine: true,
-        iobuf_small_cache_size: 128,
-        iobuf_large_cache_size: 16,
-    },
+    options: OPTIONS,
     modules: Vec::new(),
     bdevs: Vec::new(),
     names: BTreeMap::new(),
@@ -96,6 +98,12 @@ impl Registry {
     pub(super) fn remove_name(&mut self, name: &CStr) {
         self.names.remove(name);
         self.examine_list.retain(|listed| listed.as_c_str() != name);
+    }
+
+    /// Forgets what RPCs have set, so that another start in this process is like the first.
+    pub(super) fn forget(&mut self) {
+        self.options = OPTIONS;
+        self.examine_list.clear();
     }
 
     pub(super) fn module(&mut self, raw: *mut spdk_bdev_module) -> Option<&mut Module> {

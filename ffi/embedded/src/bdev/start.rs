@@ -26,12 +26,15 @@ enum Stage {
     Initialising(Box<dyn FnOnce(c_int)>),
     /// All have been called; not all are ready.
     Completing(Box<dyn FnOnce(c_int)>),
-    Started,
+    /// So many modules, of the list, were initialised.
+    Started(usize),
     Finishing(Finish),
 }
 
 struct Finish {
     done: Box<dyn FnOnce(c_int)>,
+    /// How many modules were initialised.
+    count: usize,
     /// The modules that are still to be called, the next one last.
     modules: Vec<Module>,
 }
@@ -54,7 +57,7 @@ pub(crate) fn start(done: impl FnOnce(c_int) + 'static) {
     pool::start();
     replace(Stage::Initialising(Box::new(done)));
     let modules = registry().modules.clone();
-    for module in modules {
+    for (index, module) in modules.into_iter().enumerate() {
         let functions = module.get();
         if functions.async_init {
             examine::begin_action(module);
@@ -63,7 +66,7 @@ pub(crate) fn start(done: impl FnOnce(c_int) + 'static) {
         let rc = functions.module_init.map_or(0, |init| unsafe { init() });
         if rc != 0 {
             error_log!("module {:?} does not start: {rc}\n", module.name());
-            if let Stage::Initialising(done) = replace(Stage::Started) {
+            if let Stage::Initialising(done) = replace(Stage::Started(index)) {
                 done(rc);
             }
             return;
@@ -81,10 +84,10 @@ pub(super) fn action_ended() {
     if !is_next || !examine::is_quiet() {
         return;
     }
-    let Stage::Completing(done) = replace(Stage::Started) else {
+    let modules = registry().modules.clone();
+    let Stage::Completing(done) = replace(Stage::Started(modules.len())) else {
         return;
     };
-    let modules = registry().modules.clone();
     for module in modules {
         if let Some(init_complete) = module.get().init_complete {
             // SAFETY: on the app thread, once.
@@ -96,18 +99,28 @@ pub(super) fn action_ended() {
 
 /// Ends the layer. On the app thread, where `done` then runs.
 pub(crate) fn finish(done: impl FnOnce(c_int) + 'static) {
-    let is_started = STAGE.with(|place| matches!(*place.borrow(), Stage::Started));
-    if !is_started {
+    let started = STAGE.with(|place| match *place.borrow() {
+        Stage::Started(count) => Some(count),
+        _ => None,
+    });
+    let Some(count) = started else {
         done(0);
         return;
-    }
+    };
     examine::wait(move || {
         replace(Stage::Finishing(Finish {
             done: Box::new(done),
-            modules: registry().modules.clone(),
+            count,
+            modules: started_modules(count),
         }));
         next_fini_start();
     });
+}
+
+fn started_modules(count: usize) -> Vec<Module> {
+    let mut modules = registry().modules.clone();
+    modules.truncate(count);
+    modules
 }
 
 /// The next module to be called.
@@ -169,7 +182,7 @@ unsafe extern "C" fn unregistered(bdev: *mut c_void, rc: c_int) {
 unsafe extern "C" fn fini_message(_: *mut c_void) {
     STAGE.with(|place| {
         if let Stage::Finishing(finish) = &mut *place.borrow_mut() {
-            finish.modules = registry().modules.clone();
+            finish.modules = started_modules(finish.count);
         }
     });
     next_fini();
@@ -193,7 +206,7 @@ unsafe extern "C" fn finished(_: *mut c_void) {
     pool::free_all();
     buffer::free_all();
     zeroes::finish();
-    registry().examine_list.clear();
+    registry().forget();
     if let Stage::Finishing(finish) = replace(Stage::Stopped) {
         (finish.done)(0);
     }

@@ -1,7 +1,5 @@
 //! The way of a request to its module.
 
-use std::ffi::c_void;
-
 use barespdk_sys::*;
 
 use super::channel::{self, Channel};
@@ -171,11 +169,4 @@ pub(super) fn freeze(channel: &Channel) {
     channel.shared().abort_all(channel);
     buffer::abort_all(channel);
     abort_queue(&channel.throttled, channel);
-}
-
-/// Submits a request that `context` points to; for messages.
-pub(super) unsafe extern "C" fn pass_on_message(context: *mut c_void) {
-    // SAFETY: a request that was kept back.
-    let io = unsafe { Io::new(context.cast()) };
-    pass_on(io.channel(), io);
 }

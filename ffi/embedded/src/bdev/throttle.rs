@@ -49,13 +49,14 @@ pub(super) struct Throttle {
 
 impl Throttle {
     pub(super) const fn new() -> Self {
-        const NONE: Limit = Limit {
-            a_second: AtomicU64::new(0),
-            left: AtomicI64::new(0),
-        };
         Self {
             on: AtomicBool::new(false),
-            limits: [NONE; 4],
+            limits: [const {
+                Limit {
+                    a_second: AtomicU64::new(0),
+                    left: AtomicI64::new(0),
+                }
+            }; 4],
             last_slice_ticks: AtomicU64::new(0),
             poller: AtomicPtr::new(ptr::null_mut()),
         }
