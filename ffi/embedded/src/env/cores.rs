@@ -1,6 +1,5 @@
 //! The cores of the application.
 
-use std::cell::Cell;
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering};
 
 use barespdk_sys::{SPDK_CPUSET_SIZE, spdk_cpuset};
@@ -15,11 +14,6 @@ static CORES: [AtomicU8; (SPDK_CPUSET_SIZE / 8) as usize] =
     [const { AtomicU8::new(0) }; (SPDK_CPUSET_SIZE / 8) as usize];
 /// The core whose OS thread initialised the environment.
 static MAIN: AtomicU32 = AtomicU32::new(NONE);
-
-thread_local! {
-    /// The core that this OS thread stands for.
-    static CURRENT: Cell<u32> = const { Cell::new(NONE) };
-}
 
 /// Refuses cores that the machine does not have.
 pub(super) fn check(cores: spdk_cpuset, text: &str) -> Result<spdk_cpuset, String> {
@@ -54,16 +48,6 @@ pub(crate) fn mask() -> spdk_cpuset {
 /// The core whose OS thread initialised the environment; its reactor runs there.
 pub(crate) fn main_core() -> u32 {
     MAIN.load(Ordering::Acquire)
-}
-
-/// The core that this OS thread stands for; `u32::MAX` if for none.
-pub(crate) fn current_core() -> u32 {
-    CURRENT.get()
-}
-
-/// Makes this OS thread stand for a core.
-pub(crate) fn set_current(core: u32) {
-    CURRENT.set(core);
 }
 
 /// The lowest core of the environment that is not below `first`.

@@ -11,10 +11,8 @@ use std::mem::offset_of;
 use std::ptr::null;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use barespdk_sys::{spdk_cpuset, spdk_env_opts};
+use barespdk_sys::spdk_env_opts;
 
-#[allow(unused_imports, reason = "for all parts of the crate")]
-pub(crate) use self::cores::current_core;
 pub use self::random::random_u64;
 pub(crate) use self::random::{seed_random, split_mix};
 
@@ -120,24 +118,17 @@ unsafe extern "C" fn spdk_env_init(opts: *const spdk_env_opts) -> c_int {
     };
     let limit_bytes = u64::try_from(opts.mem_size).ok().map(|mib| mib << 20);
     clock::start();
-    start(&cores, main_core);
-    memory::start(!opts.no_huge, limit_bytes);
-    0
-}
-
-/// Takes over the cores; the calling OS thread is the one of the main core from now on.
-pub(crate) fn start(cores: &spdk_cpuset, main_core: u32) {
-    cores::set(cores, main_core);
-    cores::set_current(main_core);
+    cores::set(&cores, main_core);
     WAS_READY.store(true, Ordering::Release);
     READY.store(true, Ordering::Release);
+    memory::start(!opts.no_huge, limit_bytes);
+    0
 }
 
 #[unsafe(no_mangle)]
 unsafe extern "C" fn spdk_env_fini() {
     if READY.swap(false, Ordering::AcqRel) {
         memory::stop();
-        cores::set_current(u32::MAX);
     }
 }
 

@@ -21,7 +21,6 @@ pub(crate) fn run() -> std::io::Result<()> {
     for reactor in all().filter(|reactor| reactor.core() != main_core) {
         let builder = std::thread::Builder::new().name(format!("reactor_{}", reactor.core()));
         let spawned = builder.spawn(move || {
-            cores::set_current(reactor.core());
             pin(reactor.core());
             reactor.run();
         });
@@ -35,7 +34,6 @@ pub(crate) fn run() -> std::io::Result<()> {
         }
     }
     if let Some(reactor) = of(main_core) {
-        cores::set_current(main_core);
         let unpinned = pin(main_core);
         reactor.run();
         if let Some(unpinned) = unpinned {
@@ -86,11 +84,7 @@ impl Reactor {
             if STATE.load(Ordering::Acquire) != RUNNING {
                 break;
             }
-            if worked {
-                self.sleeper.note_work(self.last_ticks.get());
-            } else {
-                self.rest();
-            }
+            self.rest(worked);
         }
         self.end_threads();
     }

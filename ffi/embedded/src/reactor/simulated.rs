@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use super::{EXITING, Reactor, STATE, all};
-use crate::env::{clock, cores, random_u64, split_mix};
+use crate::env::{clock, random_u64, split_mix};
 use crate::sim::STEP_TICKS;
 use crate::thread::{self, State, Thread};
 
@@ -23,7 +23,7 @@ struct Simulation {
     random: u64,
     reactors: Vec<&'static Reactor>,
     /// Of all reactors, by their cores.
-    threads: Vec<(*mut Thread, u32)>,
+    threads: Vec<*mut Thread>,
     jump_ticks: u64,
 }
 
@@ -39,7 +39,6 @@ pub(super) fn run() {
     loop {
         let mut changed = false;
         for reactor in &simulation.reactors {
-            cores::set_current(reactor.core());
             changed |= reactor.run_events();
         }
         if changed {
@@ -51,7 +50,6 @@ pub(super) fn run() {
             all().for_each(Reactor::exit_threads);
         }
         if exiting && simulation.threads.is_empty() {
-            cores::set_current(cores::main_core());
             return;
         }
         // Events are rare: whoever sends one has had a turn.
@@ -73,8 +71,7 @@ impl Simulation {
         self.threads.clear();
         for reactor in &self.reactors {
             let threads = reactor.threads.borrow();
-            self.threads
-                .extend(threads.iter().map(|thread| (*thread, reactor.core())));
+            self.threads.extend(threads.iter());
         }
     }
 
@@ -87,8 +84,7 @@ impl Simulation {
         }
         let first = self.choose(count);
         for offset in 0..count {
-            let (thread, core) = self.threads[(first + offset) % count];
-            cores::set_current(core);
+            let thread = self.threads[(first + offset) % count];
             let random = &mut self.random;
             // SAFETY: a thread of a reactor is alive, and all are polled here alone.
             let worked =
@@ -113,7 +109,7 @@ impl Simulation {
     /// Lets time pass until somebody may have something to do.
     fn jump(&mut self, now: u64) {
         let mut until = u64::MAX;
-        for (thread, _) in &self.threads {
+        for thread in &self.threads {
             // SAFETY: a thread of a reactor is alive.
             let thread = unsafe { &**thread };
             until = until.min(thread.pollers().next_due());

@@ -29,8 +29,9 @@ pub(super) const SPIN_TICKS: u64 = clock::HZ / 1000;
 const POLLER_REST_TICKS: u64 = clock::HZ / 100;
 /// A sleep that would be shorter is not worth its system call.
 const REST_TICKS_MIN: u64 = clock::HZ / 50_000;
-/// How often a reactor that is awake looks at the descriptors.
-const LOOK_TICKS: u64 = clock::HZ / 20_000;
+/// How often a reactor that is awake looks at the descriptors: often enough for what has no poller, and
+/// seldom enough for a system call.
+const LOOK_TICKS: u64 = clock::HZ / 10_000;
 
 /// Whether reactors never sleep.
 static ALWAYS_POLL: AtomicBool = AtomicBool::new(false);
@@ -101,17 +102,30 @@ pub(super) fn set_timer_slack() {
 }
 
 impl Reactor {
-    /// After a round without work: stays awake, or sleeps until there may be some.
-    pub(super) fn rest(&'static self) {
+    /// After a round: stays awake, or sleeps until there may be work.
+    #[inline]
+    pub(super) fn rest(&'static self, worked: bool) {
         let now = self.last_ticks.get();
         let sleeper = &self.sleeper;
-        let awake = always_polls() || now.saturating_sub(sleeper.worked_at.get()) < SPIN_TICKS;
-        let rest_ticks = if awake { 0 } else { self.rest_ticks(now) };
-        if rest_ticks < REST_TICKS_MIN {
+        if worked {
+            sleeper.note_work(now);
+        }
+        let awake = now.saturating_sub(sleeper.worked_at.get()) < SPIN_TICKS || always_polls();
+        if awake {
             if now.saturating_sub(sleeper.looked_at.get()) >= LOOK_TICKS {
                 self.look(now);
             }
-            return;
+        } else {
+            self.sleep(now);
+        }
+    }
+
+    /// Sleeps until there may be work, unless that is at once.
+    #[cold]
+    fn sleep(&'static self, now: u64) {
+        let rest_ticks = self.rest_ticks(now);
+        if rest_ticks < REST_TICKS_MIN {
+            return self.look(now);
         }
         self.gather();
         self.sleeping.store(true, Ordering::SeqCst);
@@ -124,6 +138,7 @@ impl Reactor {
     }
 
     /// Looks at the descriptors without sleeping.
+    #[cold]
     fn look(&self, now: u64) {
         self.sleeper.looked_at.set(now);
         self.gather();

@@ -107,7 +107,9 @@ fn messages_between_reactors() {
             unsafe {
                 on_thread(
                     other,
-                    Box::new(move || drop(SUM.fetch_add(index, Ordering::Relaxed))),
+                    Box::new(move || {
+                        SUM.fetch_add(index, Ordering::Relaxed);
+                    }),
                 )
             };
         }

@@ -79,6 +79,10 @@ pub(crate) struct Thread {
     // From here on: for the OS thread that polls it.
     messages: RefCell<List<Message>>,
     /// Nodes of messages that have run, to be used for the next ones.
+    #[allow(
+        clippy::vec_box,
+        reason = "nodes go from here into queues, which link them"
+    )]
     spare: RefCell<Vec<Box<Node<Message>>>>,
     pollers: Pollers,
     interrupts: RefCell<Vec<*mut Interrupt>>,

@@ -19,7 +19,7 @@ impl Slab {
     pub(super) fn new(block_len: usize) -> Self {
         let count = PAGE_LEN / block_len;
         let mut free = vec![u64::MAX; count.div_ceil(64)].into_boxed_slice();
-        if let Some(last) = free.last_mut().filter(|_| count % 64 != 0) {
+        if let Some(last) = free.last_mut().filter(|_| !count.is_multiple_of(64)) {
             *last = (1 << (count % 64)) - 1;
         }
         Self {
@@ -65,7 +65,7 @@ impl Slab {
             return false;
         };
         let bit = 1 << (index % 64);
-        if offset % self.block_len != 0 || *word & bit != 0 {
+        if !offset.is_multiple_of(self.block_len) || *word & bit != 0 {
             return false;
         }
         *word |= bit;
