@@ -157,7 +157,7 @@ impl Request {
 fn deliver(request: Box<Request>) {
     if cfg!(test) {
         // Unit tests run no SPDK threads.
-        return hand_over(request);
+        return hand_over(*request);
     }
     // SAFETY: takes nothing; NULL outside of SPDK's threads.
     let outside = unsafe { spdk_get_thread() }.is_null();
@@ -165,7 +165,7 @@ fn deliver(request: Box<Request>) {
     let app_thread = unsafe { spdk_thread_get_app_thread() };
     // SAFETY: NULL stands for the current thread, which there is.
     if !outside && unsafe { spdk_thread_is_app_thread(std::ptr::null_mut()) } {
-        hand_over(request);
+        hand_over(*request);
     } else if !app_thread.is_null() {
         let request = request.into_raw().cast();
         // SAFETY: the app thread lives: requests end before it does. The message takes the request.
@@ -176,14 +176,13 @@ fn deliver(request: Box<Request>) {
 /// The message of [`deliver`] to the app thread.
 unsafe extern "C" fn delivered(request: *mut c_void) {
     // SAFETY: `deliver` gave the request away, to this call alone.
-    hand_over(unsafe { Request::from_raw(request.cast()) });
+    hand_over(*unsafe { Request::from_raw(request.cast()) });
 }
 
-fn hand_over(mut request: Box<Request>) {
-    let text = std::mem::take(&mut request.text.bytes);
+fn hand_over(request: Request) {
     match request.sink {
-        Sink::Client(client) => server::respond(client, text),
-        Sink::Call(take) => take(text),
+        Sink::Client(client) => server::respond(client, request.text.bytes),
+        Sink::Call(take) => take(request.text.bytes),
     }
 }
 
