@@ -23,6 +23,7 @@ mod connection;
 mod export;
 mod memory;
 mod module;
+mod news;
 mod protocol;
 mod rpc;
 mod server;

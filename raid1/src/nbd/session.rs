@@ -25,10 +25,11 @@ use barespdk::errno::Errno;
 
 use super::export::Export;
 use super::memory::{Lent, Memory};
+use super::news::News;
 use super::protocol::{
     self, Command, Error, Geometry, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, Verdict, Violation,
 };
-use super::slot::{Kind, News, SLOTS_MAX, Slot, Work};
+use super::slot::{Kind, SLOTS_MAX, Slot, Work};
 use super::socket::{Piece, Socket};
 
 /// How much is received at a time, in bytes, besides the data of a write.
