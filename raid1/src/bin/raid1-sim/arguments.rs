@@ -1,0 +1,49 @@
+//! The command line.
+
+use clap::Parser;
+
+/// Drives a mirror over simulated disks and checks all that it does.
+///
+/// Everything follows from the seed: a run that finds a fault finds it again. Then the fewest steps
+/// that still do are searched for, and their trace is printed.
+#[derive(Clone, Debug, Parser)]
+#[command(
+    version,
+    after_help = "Exit codes: 0 no fault, 1 a fault was found, 2 wrong arguments."
+)]
+pub(crate) struct Arguments {
+    /// The first seed
+    #[arg(long, default_value_t = 1)]
+    pub(crate) seed: u64,
+
+    /// How many seeds to run, one after the other
+    #[arg(long, default_value_t = 1, value_name = "N")]
+    pub(crate) seeds: u64,
+
+    /// Steps of each run: requests, failures, resets, and what else happens
+    #[arg(long, default_value_t = 2000, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub(crate) ops: u64,
+
+    /// Go on with further seeds for so long, instead of for a number of seeds
+    #[arg(long, value_name = "S", conflicts_with = "seeds")]
+    pub(crate) seconds: Option<u64>,
+
+    /// Print what happens in the run
+    #[arg(long)]
+    pub(crate) trace: bool,
+
+    /// Do not search for the fewest steps that fail
+    #[arg(long)]
+    pub(crate) no_shrink: bool,
+
+    /// This process is one run; the steps to take stand on its standard input
+    #[arg(long, hide = true)]
+    child: bool,
+}
+
+impl Arguments {
+    /// Whether this process is one run.
+    pub(crate) fn is_child(&self) -> bool {
+        self.child
+    }
+}

@@ -1,0 +1,203 @@
+//! Clients of the mirror: each takes the steps of its thread one after the other.
+
+use std::time::Duration;
+
+use barespdk::bdev::{Channel, Data, Desc, IoError};
+use barespdk::dma::DmaBuf;
+use barespdk::errno::Errno;
+use barespdk::runtime;
+use barespdk::thread::Thread;
+
+use crate::plan::{Act, BLOCK_SIZE, Blocks, Kind, NUM_BLOCKS, Step};
+use crate::world::World;
+use crate::{content, leg, verdict};
+
+/// How long a client waits for blocks that another one writes.
+const LOCKED_PAUSE: Duration = Duration::from_micros(3);
+
+/// Takes steps until none is left for the thread.
+pub(crate) async fn run(desc: Desc, thread: usize) {
+    let channel = match Channel::new(&desc) {
+        Ok(channel) => channel,
+        Err(errno) => verdict::failed(&format!("thread {thread} has no channel: {errno}")),
+    };
+    while let Some(step) = World::with(|world| world.next(thread)) {
+        take(&channel, step).await;
+        World::with(|world| world.ended += 1);
+    }
+    drop(channel);
+    drop(desc);
+    World::with(|world| world.clients -= 1);
+}
+
+async fn take(channel: &Channel, step: Step) {
+    verdict::trace(|| format!("{} on thread {}: {:?}", step.number, step.thread, step.act));
+    match step.act {
+        Act::Io { kind, blocks } => {
+            let outcome = submit(channel, step.number, kind, blocks).await;
+            verdict::trace(|| format!("{} ended: {outcome:?}", step.number));
+        }
+        Act::Reset => reset(channel).await,
+        Act::Fail { leg, fault, times } => {
+            if let Some(leg) = leg::get(leg) {
+                leg.fail(fault, times);
+            }
+        }
+        Act::Vanish { leg } => vanish(leg).await,
+        Act::Pause { us } => {
+            let _ = runtime::sleep(Duration::from_micros(us)).await;
+        }
+        Act::Crash => verdict::crash(),
+    }
+}
+
+/// Submits a request, and checks what comes back.
+async fn submit(channel: &Channel, number: u64, kind: Kind, blocks: Blocks) -> Result<(), IoError> {
+    let (resets, resetting) = World::with(|world| (world.resets, world.resetting));
+    let outcome = match kind {
+        Kind::Read => read(channel, blocks).await,
+        Kind::Flush => flush(channel).await,
+        Kind::Write | Kind::WriteZeroes | Kind::Unmap => {
+            while !World::with(|world| world.lock(blocks)) {
+                let _ = runtime::sleep(LOCKED_PAUSE).await;
+            }
+            let outcome = write(channel, number, kind, blocks).await;
+            World::with(|world| world.unlock(blocks));
+            outcome
+        }
+    };
+    if let Err(error) = outcome {
+        // One leg is faithful. So only a reset excuses a failure; and an unmap that a leg failed,
+        // which is said to the one who asked.
+        let was_reset = resetting > 0 || World::with(|world| world.resets > resets);
+        let may_fail = was_reset || kind == Kind::Unmap;
+        if !may_fail {
+            verdict::failed(&format!("step {number}, {kind:?} {blocks:?}: {error}"));
+        }
+    }
+    outcome
+}
+
+/// Memory for some blocks.
+fn buffer(blocks: Blocks) -> DmaBuf {
+    let bytes = blocks.count as usize * BLOCK_SIZE as usize;
+    match DmaBuf::new(bytes, 512) {
+        Ok(buffer) => buffer,
+        Err(error) => verdict::failed(&format!("no memory for {blocks:?}: {error}")),
+    }
+}
+
+async fn read(channel: &Channel, blocks: Blocks) -> Result<(), IoError> {
+    let buffer = buffer(blocks);
+    let started = World::with(|world| world.checker.read_starts());
+    let (outcome, buffer) = channel.read_buf(buffer, blocks.offset).await;
+    let found = buffer
+        .filter(|_| outcome.is_ok())
+        .map(|buffer| content::values(buffer.as_slice(), blocks.offset));
+    let checked = World::with(|world| {
+        world
+            .checker
+            .read_ends(started, blocks.offset, found.as_deref())
+    });
+    if let Err(violation) = checked {
+        verdict::failed(&violation.to_string());
+    }
+    outcome
+}
+
+async fn write(channel: &Channel, number: u64, kind: Kind, blocks: Blocks) -> Result<(), IoError> {
+    let Blocks { offset, count } = blocks;
+    let value = if kind == Kind::Write { number } else { 0 };
+    let started = World::with(|world| world.checker.write_starts(value, offset, count));
+    let outcome = match kind {
+        Kind::WriteZeroes => channel.write_zeroes(offset, count).await,
+        Kind::Unmap => channel.unmap(offset, count).await,
+        _ => {
+            let mut buffer = buffer(blocks);
+            content::fill(buffer.as_mut_slice(), value, offset);
+            let data = Data::from_buffer(buffer);
+            channel.write(&data, offset).await
+        }
+    };
+    let acknowledged = outcome.is_ok();
+    World::with(|world| {
+        world
+            .checker
+            .write_ends(started, offset, count, acknowledged);
+    });
+    outcome
+}
+
+async fn flush(channel: &Channel) -> Result<(), IoError> {
+    let started = World::with(|world| world.checker.flush_starts());
+    let outcome = channel.flush(0, NUM_BLOCKS).await;
+    if outcome.is_ok() {
+        World::with(|world| world.checker.flush_ends(started));
+    }
+    outcome
+}
+
+async fn reset(channel: &Channel) {
+    World::with(|world| {
+        world.resets += 1;
+        world.resetting += 1;
+    });
+    if let Err(error) = channel.reset().await {
+        verdict::trace(|| format!("reset failed: {error}"));
+    }
+    World::with(|world| world.resetting -= 1);
+}
+
+/// Takes the bdev of a leg away.
+async fn vanish(index: usize) {
+    if let Some(leg) = leg::get(index) {
+        leg.goes();
+    }
+    let gone = match Thread::app() {
+        // Bdevs are unregistered there.
+        Some(app) => app.spawn(move || unregister(index)).await,
+        None => Err(Errno::ENODEV),
+    };
+    match gone {
+        Ok(Ok(()) | Err(Errno::EBUSY | Errno::ENODEV)) => {}
+        Ok(Err(errno)) | Err(errno) => {
+            verdict::failed(&format!("leg {index} does not go: {errno}"));
+        }
+    }
+}
+
+async fn unregister(index: usize) -> Result<(), Errno> {
+    match leg::bdev(index) {
+        Some(bdev) => bdev.unregister().await,
+        None => Err(Errno::ENODEV),
+    }
+}
+
+/// Reads the whole mirror, with nothing in flight, and compares the legs that are in it.
+pub(crate) async fn compare(desc: Desc) {
+    let channel = match Channel::new(&desc) {
+        Ok(channel) => channel,
+        Err(errno) => verdict::failed(&format!("no channel at the end: {errno}")),
+    };
+    for offset in 0..NUM_BLOCKS {
+        let blocks = Blocks { offset, count: 1 };
+        if let Err(error) = read(&channel, blocks).await {
+            verdict::failed(&format!("block {offset} not read at the end: {error}"));
+        }
+    }
+    // Whom a write goes to is in the mirror.
+    let legs: Vec<_> = (0..).map_while(leg::get).collect();
+    let before: Vec<_> = legs.iter().map(|leg| leg.requests()).collect();
+    let blocks = Blocks {
+        offset: 0,
+        count: 1,
+    };
+    if let Err(error) = write(&channel, u64::MAX, Kind::Write, blocks).await {
+        verdict::failed(&format!("block 0 not written at the end: {error}"));
+    }
+    for (index, (leg, before)) in legs.iter().zip(before).enumerate() {
+        if leg.requests() > before {
+            leg.with_content(|content| verdict::of_leg(index, content));
+        }
+    }
+}

@@ -1,0 +1,48 @@
+//! Runs mirrors over simulated legs, under virtual time, from seeds.
+//!
+//! ```text
+//!  main ── a process for each run ──► run: App, mirror, threads ── clients ──► plan: steps
+//!    │                                          │                     │
+//!    ▼                                          ▼                     ▼
+//!  shrink: the fewest steps that fail         leg: disk           checker: what may be read
+//! ```
+//!
+//! A seed decides everything: the steps, the order in which threads, pollers and messages run, how
+//! long a leg takes. So a run that fails does so again.
+
+mod arguments;
+mod checker;
+mod client;
+mod content;
+mod disk;
+mod leg;
+mod plan;
+mod run;
+mod shrink;
+mod trial;
+mod verdict;
+mod world;
+
+use std::process::ExitCode;
+
+use arguments::Arguments;
+use barespdk_embedded as _;
+use barespdk_raid1 as _;
+use clap::Parser as _;
+use plan::Plan;
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    if arguments.is_child() {
+        let mut plan = Plan::of(arguments.seed, arguments.ops);
+        if let Err(error) = trial::keep_what_was_asked(&mut plan) {
+            eprintln!("raid1-sim: standard input: {error}");
+            return ExitCode::from(2);
+        }
+        if arguments.trace {
+            verdict::start_tracing();
+        }
+        run::run(plan)
+    }
+    trial::all(&arguments)
+}

@@ -1,0 +1,239 @@
+//! What a run does: a list of steps that follows from the seed alone.
+//!
+//! Each seed has weights of its own, so that some runs write only, some fail often and some never:
+//! a mix of everything would seldom go deep into anything.
+
+use fastrand::Rng;
+
+/// Blocks of the mirror. Few, so that requests meet.
+pub(crate) const NUM_BLOCKS: u64 = 512;
+
+/// Bytes of a block.
+pub(crate) const BLOCK_SIZE: u32 = 512;
+
+/// Most blocks of a request.
+const REQUEST_BLOCKS_MAX: u64 = 16;
+
+/// One step, taken by a client on one of the threads.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Step {
+    /// Its place in the plan, from 1 on: what its write fills blocks with.
+    pub(crate) number: u64,
+    pub(crate) thread: usize,
+    pub(crate) act: Act,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Act {
+    Io {
+        kind: Kind,
+        blocks: Blocks,
+    },
+    Reset,
+    /// The next requests of a kind fail on a leg.
+    Fail {
+        leg: usize,
+        fault: Fault,
+        times: u32,
+    },
+    /// The bdev of a leg goes away.
+    Vanish {
+        leg: usize,
+    },
+    /// A client does nothing for a while.
+    Pause {
+        us: u64,
+    },
+    /// The machine loses power. The run ends.
+    Crash,
+}
+
+/// A range of blocks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Blocks {
+    pub(crate) offset: u64,
+    pub(crate) count: u64,
+}
+
+impl Blocks {
+    pub(crate) fn overlaps(self, other: Self) -> bool {
+        self.offset < other.offset + other.count && other.offset < self.offset + self.count
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Read,
+    Write,
+    WriteZeroes,
+    Unmap,
+    Flush,
+}
+
+/// What a leg does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// It fails reads.
+    Reads,
+    /// It fails what changes it.
+    Writes,
+    /// It has no memory for any request, for now.
+    NoMemory,
+}
+
+/// A run: how many threads and legs, and what is done.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub(crate) seed: u64,
+    pub(crate) cores: u32,
+    pub(crate) threads: usize,
+    pub(crate) legs: usize,
+    /// Clients on each thread: how many requests it has in flight.
+    pub(crate) depth: usize,
+    /// Longest time that a leg takes for half of a request, in microseconds.
+    pub(crate) latency_us_max: u64,
+    pub(crate) steps: Vec<Step>,
+}
+
+impl Plan {
+    /// The plan of a seed, with `ops` steps.
+    pub(crate) fn of(seed: u64, ops: u64) -> Self {
+        let mut rng = Rng::with_seed(seed);
+        let legs = rng.usize(2..=4);
+        let threads = rng.usize(1..=3);
+        let weights = Weights::random(&mut rng);
+        let mut plan = Self {
+            seed,
+            cores: rng.u32(1..=3),
+            threads,
+            legs,
+            depth: 1 << rng.usize(0..=5),
+            latency_us_max: 1 << rng.u64(0..=10),
+            steps: Vec::with_capacity(ops as usize),
+        };
+        let crash = (rng.u8(0..4) == 0).then(|| rng.u64(ops / 2..=ops));
+        // One leg neither fails for good nor goes, so that there is always a mirror.
+        let faithful = rng.usize(0..legs);
+        for number in 1..=ops {
+            let mut victim = rng.usize(0..legs);
+            if victim == faithful {
+                victim = (victim + 1) % legs;
+            }
+            let thread = rng.usize(0..threads);
+            let act = match weights.act(&mut rng, victim, ops) {
+                _ if crash == Some(number) => Act::Crash,
+                act => act,
+            };
+            plan.steps.push(Step {
+                number,
+                thread,
+                act,
+            });
+        }
+        plan
+    }
+}
+
+struct Weights {
+    io: [u32; 5],
+    /// Of a hundred thousand steps.
+    resets: u32,
+    faults: u32,
+    pauses: u32,
+    vanishes: bool,
+}
+
+impl Weights {
+    fn random(rng: &mut Rng) -> Self {
+        let mut often = |most: u32| if rng.bool() { rng.u32(0..=most) } else { 0 };
+        let io = [1 + often(20), 1 + often(20), often(5), often(5), often(5)];
+        Self {
+            io,
+            resets: often(1000),
+            faults: often(2000),
+            pauses: often(5000),
+            vanishes: often(1) == 1,
+        }
+    }
+
+    fn act(&self, rng: &mut Rng, victim: usize, ops: u64) -> Act {
+        let draw = rng.u32(0..100_000);
+        if draw < self.resets {
+            return Act::Reset;
+        }
+        if draw < self.resets + self.faults {
+            let fault = [Fault::Reads, Fault::Writes, Fault::NoMemory][rng.usize(0..3)];
+            let times = rng.u32(1..=4);
+            let leg = victim;
+            return Act::Fail { leg, fault, times };
+        }
+        if draw < self.resets + self.faults + self.pauses {
+            return Act::Pause {
+                us: rng.u64(0..2000),
+            };
+        }
+        if self.vanishes && rng.u64(0..ops) == 0 {
+            return Act::Vanish { leg: victim };
+        }
+        let count = if rng.bool() {
+            1
+        } else {
+            rng.u64(1..=REQUEST_BLOCKS_MAX)
+        };
+        let offset = rng.u64(0..=NUM_BLOCKS - count);
+        let blocks = Blocks { offset, count };
+        let kind = self.kind(rng);
+        Act::Io { kind, blocks }
+    }
+
+    fn kind(&self, rng: &mut Rng) -> Kind {
+        let kinds = [
+            Kind::Read,
+            Kind::Write,
+            Kind::WriteZeroes,
+            Kind::Unmap,
+            Kind::Flush,
+        ];
+        let mut draw = rng.u32(0..self.io.iter().sum());
+        for (kind, weight) in kinds.into_iter().zip(self.io) {
+            if draw < weight {
+                return kind;
+            }
+            draw -= weight;
+        }
+        Kind::Read
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_seed_is_a_plan() {
+        let plan = Plan::of(7, 1000);
+        assert_eq!(plan.steps, Plan::of(7, 1000).steps);
+        assert_ne!(plan.steps, Plan::of(8, 1000).steps);
+        for step in &plan.steps {
+            assert!(step.thread < plan.threads);
+            if let Act::Io { blocks, .. } = step.act {
+                assert!(blocks.count > 0 && blocks.offset + blocks.count <= NUM_BLOCKS);
+            }
+        }
+    }
+
+    #[test]
+    fn one_leg_is_faithful() {
+        for seed in 0..200 {
+            let plan = Plan::of(seed, 2000);
+            let mut blamed = vec![false; plan.legs];
+            for step in &plan.steps {
+                match step.act {
+                    Act::Fail { leg, .. } | Act::Vanish { leg } => blamed[leg] = true,
+                    _ => {}
+                }
+            }
+            assert!(blamed.contains(&false), "seed {seed}");
+        }
+    }
+}

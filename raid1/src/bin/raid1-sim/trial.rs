@@ -1,0 +1,153 @@
+//! Runs as processes of their own, so that one that dies or never ends is only a run that failed.
+
+use std::collections::HashSet;
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::process::ExitStatusExt as _;
+use std::process::{Command, ExitCode, ExitStatus, Stdio};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::arguments::Arguments;
+use crate::plan::Plan;
+use crate::{shrink, verdict};
+
+/// How a run ended.
+pub(crate) struct Outcome {
+    /// What is wrong, if anything.
+    pub(crate) fault: Option<String>,
+    /// Requests that the legs have had.
+    requests: u64,
+    /// All that it printed.
+    pub(crate) output: String,
+}
+
+/// Runs seeds until one fails, or all have passed.
+pub(crate) fn all(arguments: &Arguments) -> ExitCode {
+    let begin = Instant::now();
+    let time = arguments.seconds.map(Duration::from_secs);
+    let bar = progress(arguments);
+    let (mut runs, mut requests) = (0_u64, 0_u64);
+    let more = |runs| match time {
+        Some(time) => begin.elapsed() < time,
+        None => runs < arguments.seeds,
+    };
+    while more(runs) {
+        let seed = arguments.seed.wrapping_add(runs);
+        let outcome = match run(seed, arguments.ops, None, arguments.trace) {
+            Ok(outcome) => outcome,
+            Err(error) => {
+                eprintln!("raid1-sim: a run cannot be started: {error}");
+                return ExitCode::from(2);
+            }
+        };
+        if arguments.trace {
+            print!("{}", outcome.output);
+        }
+        if let Some(fault) = outcome.fault {
+            bar.abandon();
+            report(arguments, seed, &fault);
+            return ExitCode::FAILURE;
+        }
+        runs += 1;
+        requests += outcome.requests;
+        bar.set_position(match time {
+            Some(_) => begin.elapsed().as_secs(),
+            None => runs,
+        });
+        bar.set_message(format!("{runs} runs"));
+    }
+    bar.finish_and_clear();
+    let seconds = begin.elapsed().as_secs_f64();
+    let steps = runs * arguments.ops;
+    println!(
+        "no fault: {runs} runs of {} steps in {seconds:.1} s; {:.0} steps and {:.0} requests of legs a second",
+        arguments.ops,
+        steps as f64 / seconds,
+        requests as f64 / seconds,
+    );
+    ExitCode::SUCCESS
+}
+
+fn progress(arguments: &Arguments) -> ProgressBar {
+    let length = arguments.seconds.unwrap_or(arguments.seeds);
+    if length < 2 {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}");
+    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
+
+fn report(arguments: &Arguments, seed: u64, fault: &str) {
+    println!("seed {seed}: {fault}");
+    if !arguments.no_shrink {
+        shrink::shrink(seed, arguments.ops);
+    }
+    println!(
+        "again: raid1-sim --seed {seed} --ops {} --trace",
+        arguments.ops
+    );
+}
+
+/// Runs one seed in a process of its own, with all of its steps or only those that are to be kept.
+pub(crate) fn run(seed: u64, ops: u64, keep: Option<&[u64]>, trace: bool) -> io::Result<Outcome> {
+    let mut command = Command::new(std::env::current_exe()?);
+    command
+        .args(["--child", "--seed", &seed.to_string()])
+        .args(["--ops", &ops.to_string()])
+        .args(trace.then_some("--trace"));
+    let mut child = command
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(if trace {
+            Stdio::inherit()
+        } else {
+            Stdio::null()
+        })
+        .spawn()?;
+    if let Some(mut input) = child.stdin.take() {
+        let text = keep.map_or_else(
+            || "all".to_owned(),
+            |keep| {
+                let numbers: Vec<_> = keep.iter().map(u64::to_string).collect();
+                numbers.join(" ")
+            },
+        );
+        // One that has died before it read shows by its status.
+        let _ = input.write_all(text.as_bytes());
+    }
+    let ended = child.wait_with_output()?;
+    let output = String::from_utf8_lossy(&ended.stdout).into_owned();
+    let line_of = |start: &str| output.lines().find_map(|line| line.strip_prefix(start));
+    let requests = line_of(verdict::PASSED).and_then(|count| count.parse().ok());
+    let fault = match (ended.status.code(), requests) {
+        (Some(0), Some(_)) => None,
+        (Some(verdict::FAULT), _) => line_of(verdict::FAULTY).map(str::to_owned),
+        _ => Some(died(ended.status)),
+    };
+    Ok(Outcome {
+        fault,
+        requests: requests.unwrap_or(0),
+        output,
+    })
+}
+
+fn died(status: ExitStatus) -> String {
+    match status.signal() {
+        Some(signal) => format!("the process died of signal {signal}"),
+        None => format!("the process ended with {status}"),
+    }
+}
+
+/// In the process of a run: leaves in the plan what the standard input says.
+pub(crate) fn keep_what_was_asked(plan: &mut Plan) -> io::Result<()> {
+    let mut text = String::new();
+    io::stdin().read_to_string(&mut text)?;
+    if text == "all" {
+        return Ok(());
+    }
+    let numbers: Result<HashSet<u64>, _> = text.split_whitespace().map(str::parse).collect();
+    let numbers = numbers.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+    plan.steps.retain(|step| numbers.contains(&step.number));
+    Ok(())
+}

@@ -1,0 +1,73 @@
+//! What the clients of a run share: the checker, and what is in flight.
+
+use std::cell::RefCell;
+use std::collections::VecDeque;
+
+use crate::checker::Checker;
+use crate::plan::{Blocks, NUM_BLOCKS, Plan, Step};
+
+/// The state of a run. One OS thread runs all of it.
+pub(crate) struct World {
+    pub(crate) plan: Plan,
+    pub(crate) checker: Checker,
+    /// Steps not taken yet, by thread.
+    steps: Vec<VecDeque<Step>>,
+    /// Where writes are in flight: two of them do not meet.
+    writes: Vec<Blocks>,
+    /// Resets that have started, and how many of them are in flight.
+    pub(crate) resets: u64,
+    pub(crate) resetting: u64,
+    /// Steps that have ended.
+    pub(crate) ended: u64,
+    /// Clients that are not done.
+    pub(crate) clients: usize,
+}
+
+thread_local! {
+    static WORLD: RefCell<Option<World>> = const { RefCell::new(None) };
+}
+
+impl World {
+    /// Makes the world of a run.
+    pub(crate) fn begin(plan: Plan) {
+        let mut steps = vec![VecDeque::new(); plan.threads];
+        for step in &plan.steps {
+            steps[step.thread].push_back(*step);
+        }
+        WORLD.set(Some(Self {
+            clients: plan.threads * plan.depth,
+            plan,
+            checker: Checker::new(NUM_BLOCKS),
+            steps,
+            writes: Vec::new(),
+            resets: 0,
+            resetting: 0,
+            ended: 0,
+        }));
+    }
+
+    /// Looks at the world of this run, and changes it.
+    pub(crate) fn with<R>(look: impl FnOnce(&mut Self) -> R) -> R {
+        WORLD.with_borrow_mut(|world| look(world.as_mut().expect("a run has begun")))
+    }
+
+    /// The next step of a thread.
+    pub(crate) fn next(&mut self, thread: usize) -> Option<Step> {
+        self.steps[thread].pop_front()
+    }
+
+    /// Marks blocks as being written, unless others are that overlap.
+    pub(crate) fn lock(&mut self, blocks: Blocks) -> bool {
+        let free = !self.writes.iter().any(|other| other.overlaps(blocks));
+        if free {
+            self.writes.push(blocks);
+        }
+        free
+    }
+
+    pub(crate) fn unlock(&mut self, blocks: Blocks) {
+        if let Some(index) = self.writes.iter().position(|other| *other == blocks) {
+            self.writes.swap_remove(index);
+        }
+    }
+}
