@@ -129,6 +129,7 @@ pub mod completion;
 pub mod cpuset;
 pub mod errno;
 mod executor;
+pub mod interrupt;
 pub mod io_device;
 pub mod json;
 pub mod local;

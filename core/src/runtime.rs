@@ -2,7 +2,10 @@
 //!
 //! The per-thread executor is the context of an SPDK io_channel: SPDK allocates it when a thread
 //! first needs one, counts its users, and frees it when the last is gone; there is no registry, no
-//! lock and no map of ours. One poller per thread ticks it.
+//! lock and no map of ours. One poller per thread ticks it. Where reactors sleep, more keeps them from
+//! sleeping too long: see `rouse`.
+
+mod rouse;
 
 use core::cell::Cell;
 use core::ffi::{c_int, c_void};
@@ -19,6 +22,8 @@ use crate::errno::Errno;
 use crate::executor::pool::PoolFull;
 use crate::executor::timers::TimerId;
 use crate::executor::{Executor, TaskPool, TimersFull};
+
+use rouse::Rouse;
 
 /// The io_device whose channels are the executors: SPDK knows devices by address. An atomic has an
 /// address of its own, which a constant might share.
@@ -62,6 +67,7 @@ pub(crate) fn unregister() {
 pub(crate) struct Runtime {
     executor: Executor,
     poller: Cell<*mut ffi::spdk_poller>,
+    rouse: Rouse,
 }
 
 // SPDK allocates a context at 16 bytes, behind the 96 of its own header.
@@ -79,16 +85,20 @@ unsafe extern "C" fn create_runtime(_device: *mut c_void, context: *mut c_void) 
         return -libc::ESHUTDOWN;
     }
     let runtime = context.cast::<Runtime>();
+    // On this thread, which runs; `destroy_runtime` ends it.
+    let (rouse, kick) = Rouse::begin();
     // SAFETY: SPDK hands over a context of the size that was registered, sufficiently aligned, and
     // leaves it at its place until `destroy_runtime`.
     unsafe {
         runtime.write(Runtime {
-            executor: Executor::new(thread_id),
+            executor: Executor::new(thread_id, kick),
             poller: Cell::new(ptr::null_mut()),
+            rouse,
         });
         let poller =
             ffi::spdk_poller_register_named(Some(tick), context, 0, c"barespdk_executor".as_ptr());
         if poller.is_null() {
+            (*runtime).rouse.end();
             runtime.drop_in_place();
             return -libc::ENOMEM;
         }
@@ -104,25 +114,31 @@ unsafe extern "C" fn destroy_runtime(_device: *mut c_void, context: *mut c_void)
     unsafe {
         let mut poller = (*runtime).poller.get();
         ffi::spdk_poller_unregister(&mut poller);
+        (*runtime).rouse.end();
         runtime.drop_in_place();
     }
 }
 
 unsafe extern "C" fn tick(context: *mut c_void) -> c_int {
     // SAFETY: the poller is unregistered before the context goes.
-    let executor = unsafe { &(*context.cast::<Runtime>()).executor };
+    let runtime = unsafe { &*context.cast::<Runtime>() };
+    let executor = &runtime.executor;
     if executor.is_idle() && executor.timers().is_empty() {
         return ffi::SPDK_POLLER_IDLE as c_int;
     }
-    work(executor)
+    work(runtime)
 }
 
 /// A tick with something to do; apart, so that one with nothing to do saves no registers.
 #[inline(never)]
-fn work(executor: &Executor) -> c_int {
+fn work(runtime: &Runtime) -> c_int {
+    let executor = &runtime.executor;
     // SAFETY: reads the clock.
     let now_ticks = unsafe { ffi::spdk_get_ticks() };
     let busy = executor.tick(now_ticks);
+    runtime
+        .rouse
+        .at(executor.timers().earliest_ticks(), runtime);
     (if busy {
         ffi::SPDK_POLLER_BUSY
     } else {

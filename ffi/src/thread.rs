@@ -23,6 +23,11 @@ opaque! {
     spdk_io_channel
 }
 opaque! {
+    /// A file descriptor whose readability calls a function on a thread. Owned by the thread that
+    /// registered it.
+    spdk_interrupt
+}
+opaque! {
     /// The state of one `spdk_for_each_channel`. Valid until `spdk_for_each_channel_continue`.
     spdk_io_channel_iter
 }
@@ -46,6 +51,10 @@ pub type spdk_msg_fn = Option<unsafe extern "C" fn(ctx: *mut c_void)>;
 /// A poller's function. Runs on the thread that registered it; returns a [`spdk_thread_poller_rc`],
 /// or a negative value, which counts as idle.
 pub type spdk_poller_fn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>;
+
+/// What an interrupt calls when its file descriptor is readable, on the thread that registered it;
+/// returns a [`spdk_thread_poller_rc`], or a negative value.
+pub type spdk_interrupt_fn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>;
 
 /// Initialises the context of a new channel, on the thread that asked for it. `ctx_buf` is zeroed
 /// memory of the size given at registration, owned by the channel. Returns 0 or a negative errno
@@ -136,6 +145,25 @@ unsafe extern "C" {
 
     /// Calls a paused poller again. On the poller's thread.
     pub fn spdk_poller_resume(poller: *mut spdk_poller);
+
+    /// Whether threads may sleep until a file descriptor wakes them, so that interrupts can be
+    /// registered. Never changes once the first thread is there. Any OS thread.
+    pub fn spdk_interrupt_mode_is_enabled() -> bool;
+
+    /// Has `fn_(arg)` called on the current thread whenever `efd` is readable. `name` (NULL: that of the
+    /// function) is copied; `efd` stays the caller's, and open until it is unregistered. Returns NULL
+    /// without memory, for a descriptor that cannot be waited for or is registered already, and (with an
+    /// error in the log) where `spdk_interrupt_mode_is_enabled` says no. On a thread that runs.
+    pub fn spdk_interrupt_register(
+        efd: c_int,
+        fn_: spdk_interrupt_fn,
+        arg: *mut c_void,
+        name: *const c_char,
+    ) -> *mut spdk_interrupt;
+
+    /// Ends an interrupt and sets `*pintr` to NULL; a NULL interrupt is ignored. On the interrupt's
+    /// thread, also from its own function. The function is not called any more afterwards.
+    pub fn spdk_interrupt_unregister(pintr: *mut *mut spdk_interrupt);
 
     /// Makes the address `io_device` a device with channels whose contexts have `ctx_size` bytes.
     /// `name` (NULL allowed) is copied. On an SPDK thread. SPDK logs and ignores a second

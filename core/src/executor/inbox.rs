@@ -17,15 +17,40 @@ pub(crate) struct Inbox {
     head: AtomicPtr<WakeCell>,
     thread_id: fn() -> usize,
     owner: usize,
+    kick: Option<Kick>,
 }
 
+/// What rouses the executor's thread where that may sleep. Of the inbox, hence as long-lived as the last
+/// wake cell: a kick that comes late meets nobody else's.
+pub(crate) struct Kick {
+    /// What the functions get.
+    pub(crate) context: *mut (),
+    /// Has the thread tick its executor soon. Called on any thread.
+    pub(crate) kick: fn(*mut ()),
+    /// Releases the context.
+    pub(crate) end: fn(*mut ()),
+}
+
+impl Drop for Kick {
+    fn drop(&mut self) {
+        (self.end)(self.context);
+    }
+}
+
+// SAFETY: whoever makes one sees to it that both functions take the context on any thread.
+unsafe impl Send for Kick {}
+// SAFETY: as above, on several at a time.
+unsafe impl Sync for Kick {}
+
 impl Inbox {
-    /// The inbox of the thread that calls; `thread_id` says who that is, now and later.
-    pub(super) fn new(thread_id: fn() -> usize) -> Self {
+    /// The inbox of the thread that calls; `thread_id` says who that is, now and later. `kick` is for
+    /// threads that sleep.
+    pub(super) fn new(thread_id: fn() -> usize, kick: Option<Kick>) -> Self {
         Self {
             head: AtomicPtr::new(ptr::null_mut()),
             thread_id,
             owner: thread_id(),
+            kick,
         }
     }
 
@@ -55,9 +80,13 @@ impl Inbox {
                 .head
                 .compare_exchange_weak(head, cell, Ordering::Release, Ordering::Relaxed)
             {
-                Ok(_) => return,
+                Ok(_) => break,
                 Err(now) => head = now,
             }
+        }
+        // Where there was a cell already, whoever put it in kicks.
+        if let Some(kick) = self.kick.as_ref().filter(|_| head.is_null()) {
+            (kick.kick)(kick.context);
         }
     }
 

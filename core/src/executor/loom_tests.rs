@@ -41,7 +41,9 @@ struct Rig(NonNull<Executor>);
 impl Rig {
     fn new() -> Self {
         HERE.with(|here| here.set(1));
-        Self(NonNull::from(Box::leak(Box::new(Executor::new(thread_id)))))
+        Self(NonNull::from(Box::leak(Box::new(Executor::new(
+            thread_id, None,
+        )))))
     }
 
     fn get(&self) -> &Executor {

@@ -35,6 +35,7 @@ pub use pool::TaskPool;
 pub use timers::TimersFull;
 
 use inbox::Inbox;
+pub(crate) use inbox::Kick;
 use run_list::RunList;
 use spawned::SpawnedList;
 use sync::Arc;
@@ -64,11 +65,11 @@ pub(crate) struct Executor {
 
 impl Executor {
     /// The executor of the thread that calls. `thread_id` tells the threads apart that there are
-    /// at one time.
-    pub(crate) fn new(thread_id: fn() -> usize) -> Self {
+    /// at one time. `kick` rouses the thread for wakes from others, where it may sleep.
+    pub(crate) fn new(thread_id: fn() -> usize, kick: Option<Kick>) -> Self {
         Self {
             run: RunList::new(),
-            inbox: Arc::new(Inbox::new(thread_id)),
+            inbox: Arc::new(Inbox::new(thread_id, kick)),
             timers: Timers::new(),
             spawned: SpawnedList::new(),
             current: Cell::new(None),

@@ -1,6 +1,7 @@
 //! Unit tests of the executor, on threads of the standard library.
 
 mod holds;
+mod kicks;
 mod model;
 mod spawned;
 mod states;

@@ -55,6 +55,11 @@ impl Timers {
         self.earliest_ticks.get() == u64::MAX
     }
 
+    /// When the first timer is due; `u64::MAX`: never.
+    pub(crate) fn earliest_ticks(&self) -> u64 {
+        self.earliest_ticks.get()
+    }
+
     /// Wakes `waker` once the clock is at `deadline_ticks`.
     pub(crate) fn insert(&self, deadline_ticks: u64, waker: Waker) -> Result<TimerId, TimersFull> {
         let id = TimerId(self.next_id.get());

@@ -4,6 +4,7 @@
 //! has to leak, for leak checkers.
 
 mod exit;
+mod interrupts;
 #[path = "../harness/mod.rs"]
 mod harness;
 mod io_devices;
@@ -40,6 +41,9 @@ const TESTS: &[harness::Test] = tests! {
     pollers:
         a_poller_polls, a_poller_drops_itself, a_poller_pauses, pollers_drop_each_other,
         wrong_poller_names,
+        dropped_on_a_wrong_thread;
+    interrupts:
+        called_when_readable, an_interrupt_drops_itself, sleepers_are_roused,
         dropped_on_a_wrong_thread;
 };
 

@@ -9,8 +9,8 @@ use core::task::{Context, Poll};
 use std::boxed::Box;
 use std::rc::Rc;
 
-use crate::executor::Executor;
 use crate::executor::task::{self, Header, State, Vtable};
+use crate::executor::{Executor, Kick};
 
 /// Tells threads apart by where they have a variable of their own.
 pub(super) fn thread_id() -> usize {
@@ -25,7 +25,14 @@ pub(super) struct Rig(NonNull<Executor>);
 
 impl Rig {
     pub(super) fn new() -> Self {
-        Self(NonNull::from(Box::leak(Box::new(Executor::new(thread_id)))))
+        Self::with_kick(None)
+    }
+
+    /// An executor whose thread is roused for wakes from others.
+    pub(super) fn with_kick(kick: Option<Kick>) -> Self {
+        Self(NonNull::from(Box::leak(Box::new(Executor::new(
+            thread_id, kick,
+        )))))
     }
 
     /// Polls until nothing is queued; panics where that does not end.

@@ -2,17 +2,16 @@ use std::cell::{Cell, RefCell};
 use std::ffi::{CString, c_char, c_int, c_void};
 use std::ptr::null_mut;
 
+use barespdk_sys::{spdk_interrupt, spdk_interrupt_fn};
+
 use super::{CURRENT, State, Thread, current, current_or_log, name_of, note_progress};
 use crate::env::clock;
 use crate::reactor;
 
-/// What an interrupt calls when its descriptor is readable: as `spdk_interrupt_fn`.
-pub(crate) type InterruptFn = Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>;
-
 /// `struct spdk_interrupt`: a file descriptor whose readability calls a function on a thread.
 pub(crate) struct Interrupt {
     descriptor: c_int,
-    function: InterruptFn,
+    function: spdk_interrupt_fn,
     argument: *mut c_void,
     name: CString,
     thread: *mut Thread,
@@ -56,10 +55,10 @@ unsafe extern "C" fn spdk_interrupt_mode_is_enabled() -> bool {
 #[unsafe(no_mangle)]
 unsafe extern "C" fn spdk_interrupt_register(
     efd: c_int,
-    fn_: InterruptFn,
+    fn_: spdk_interrupt_fn,
     arg: *mut c_void,
     name: *const c_char,
-) -> *mut Interrupt {
+) -> *mut spdk_interrupt {
     // As SPDK in polled mode, where there are none.
     if efd < 0 || fn_.is_none() || reactor::always_polls() || clock::is_virtual() {
         return null_mut();
@@ -95,18 +94,18 @@ unsafe extern "C" fn spdk_interrupt_register(
     if let Some(reactor) = thread.reactor.get() {
         reactor.interrupts_changed();
     }
-    interrupt
+    interrupt.cast()
 }
 
 #[unsafe(no_mangle)]
-unsafe extern "C" fn spdk_interrupt_unregister(pintr: *mut *mut Interrupt) {
+unsafe extern "C" fn spdk_interrupt_unregister(pintr: *mut *mut spdk_interrupt) {
     // SAFETY: the caller's place, with NULL or an interrupt in it.
     let interrupt = unsafe { std::mem::replace(&mut *pintr, null_mut()) };
     if interrupt.is_null() {
         return;
     }
     // SAFETY: registered, so alive.
-    let it = unsafe { &*interrupt };
+    let it = unsafe { &*interrupt.cast::<Interrupt>() };
     if it.thread != current() {
         error_log!(
             "spdk_interrupt_unregister({}) called from wrong thread\n",
@@ -144,3 +143,9 @@ pub(super) fn free_all(interrupts: &RefCell<Vec<*mut Interrupt>>) {
         drop(unsafe { Box::from_raw(interrupt) });
     }
 }
+
+same_as_declared!(
+    spdk_interrupt_mode_is_enabled,
+    spdk_interrupt_register,
+    spdk_interrupt_unregister,
+);
