@@ -93,9 +93,9 @@ fn run(#[allow(unused_mut)] mut line: CommandLine) -> ExitCode {
         }
     };
     let outcome = app.run(arguments, on_start);
-    let files_ready = files.take().is_some();
-    let has_failed = outcome.as_ref().is_ok_and(|code| *code != 0);
-    if has_failed && has_started.get().is_none() && files_ready {
+    drop(files);
+    let fine = [0, WRONG_ARGUMENTS.into()];
+    if outcome.as_ref().is_ok_and(|code| !fine.contains(code)) && has_started.get().is_none() {
         explain(&line);
     }
     exit_code(outcome)
