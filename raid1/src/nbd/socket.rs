@@ -347,7 +347,6 @@ impl Watch {
     }
 
     /// The file descriptor that is readable when there are events.
-    #[allow(dead_code)] // Where reactors sleep.
     pub(crate) fn raw_fd(&self) -> c_int {
         self.fd.0
     }

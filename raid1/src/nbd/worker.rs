@@ -16,6 +16,7 @@ use core::sync::atomic::Ordering;
 use barespdk::bdev::Channel;
 use barespdk::completion::{Completion, Sender, completion};
 use barespdk::errno::Errno;
+use barespdk::interrupt::Interrupt;
 use barespdk::local::LocalKey;
 use barespdk::poller::{Polled, Poller};
 use barespdk::{log_error, log_notice, log_warn};
@@ -43,6 +44,8 @@ static WORKER: LocalKey<RefCell<Option<Running>>> = LocalKey::new(|| RefCell::ne
 /// A worker, and what drives it. It goes with its thread.
 struct Running {
     worker: Rc<RefCell<Worker>>,
+    /// Rouses the thread where it sleeps; before the worker, whose file descriptor it looks at.
+    _rouser: Option<Interrupt>,
     _turns: Poller,
     _seconds: Poller,
 }
@@ -61,6 +64,8 @@ struct Worker {
     /// Which thread is to have the next connection.
     next_worker: Cell<usize>,
     turns: u32,
+    /// Whether the thread sleeps when nothing is busy. Sockets that are asked would not rouse it.
+    can_sleep: bool,
 }
 
 /// A place where connections are accepted.
@@ -105,14 +110,23 @@ impl Running {
             served: Vec::new(),
             next_worker: Cell::new(0),
             turns: 0,
+            can_sleep: false,
         }));
-        let (turns, seconds) = (Rc::clone(&worker), Rc::clone(&worker));
-        Ok(Self {
-            worker,
-            _turns: Poller::new("nbd_turn", 0, move || match turns.try_borrow_mut() {
+        let turn = |worker: &Rc<RefCell<Worker>>| {
+            let worker = Rc::clone(worker);
+            move || match worker.try_borrow_mut() {
                 Ok(mut worker) => worker.turn(),
                 Err(_) => Polled::Idle,
-            })?,
+            }
+        };
+        let descriptor = worker.borrow().watch.raw_fd();
+        let rouser = Interrupt::new("nbd_watch", descriptor, turn(&worker));
+        worker.borrow_mut().can_sleep = rouser.is_some();
+        let (turns, seconds) = (turn(&worker), Rc::clone(&worker));
+        Ok(Self {
+            worker,
+            _rouser: rouser,
+            _turns: Poller::new("nbd_turn", 0, turns)?,
             _seconds: Poller::new("nbd_second", SECOND_US, move || {
                 if let Ok(mut worker) = seconds.try_borrow_mut() {
                     worker.second_passed();
@@ -216,7 +230,7 @@ impl Worker {
         // Who becomes cold leaves; nobody joins meanwhile.
         let mut at = 0;
         while let Some(index) = self.hot.get(at).copied() {
-            busy |= self.run(index);
+            busy |= self.run(index) || self.can_sleep && self.is_asked(index);
             if self.is_hot(index) {
                 at += 1;
             } else {
@@ -224,6 +238,12 @@ impl Worker {
             }
         }
         if busy { Polled::Busy } else { Polled::Idle }
+    }
+
+    /// Whether a connection's socket does not tell when there is something.
+    fn is_asked(&self, index: usize) -> bool {
+        self.connection(index)
+            .is_some_and(|connection| !connection.is_watched)
     }
 
     /// Whether a connection is to be run in the next turn, too. One that was quiet for long is watched
