@@ -32,6 +32,7 @@
 //! | answer an RPC | [`rpc`], [`rpc_methods!`] |
 //! | run an application | [`app::App`]; or let a stock one load your shared object: [`at_load!`] |
 //! | do something in the background | [`runtime::spawn_local`], [`runtime::sleep`], [`poller`] |
+//! | do something when a file descriptor is readable | [`interrupt`], beside a [`poller`] |
 //! | do something on another thread | [`thread::Thread::spawn`], [`message`] |
 //!
 //! # The way of a request
@@ -137,6 +138,8 @@ pub mod log;
 pub mod message;
 pub mod module;
 pub mod mutex;
+#[doc(hidden)]
+pub mod planted;
 pub mod poller;
 pub mod rpc;
 pub mod runtime;
