@@ -6,6 +6,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::client::{ANYWHERE, Running, run};
+use crate::wire::*;
 
 /// Makes a list of the cases with their names.
 macro_rules! cases {
@@ -27,6 +28,17 @@ pub(crate) const ALL: &[(&str, fn())] = cases![
     help_and_version,
     wrong_arguments,
     a_process_runs_one_application,
+    requests_in_a_row,
+    a_request_without_an_id_has_no_result,
+    what_is_no_request_is_refused,
+    a_request_in_pieces,
+    what_is_no_json_ends_the_connection,
+    a_client_that_stops_sending_gets_its_answers,
+    more_clients_than_there_is_room_for,
+    a_client_that_does_not_read,
+    methods_have_their_time,
+    only_allowed_methods,
+    a_socket_in_use,
 ];
 
 const INVALID: i32 = -32602;

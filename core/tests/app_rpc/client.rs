@@ -42,9 +42,24 @@ pub(crate) const ANYWHERE: [&str; 7] = [
 
 impl Running {
     pub(crate) fn start(mode: &str) -> Self {
+        Self::start_with(mode, &[])
+    }
+
+    pub(crate) fn start_with(mode: &str, args: &[&str]) -> Self {
+        Self::spawn(mode, args, "framework_wait_init")
+    }
+
+    /// Starts without initialising subsystems.
+    pub(crate) fn start_waiting() -> Self {
+        Self::spawn("serve", &["--wait-for-rpc"], "spdk_get_version")
+    }
+
+    /// Starts, and waits until `probe` is answered.
+    fn spawn(mode: &str, args: &[&str], probe: &str) -> Self {
         let socket = std::env::temp_dir().join(format!("barespdk-{}.sock", std::process::id()));
         let child = command(mode)
             .args(ANYWHERE)
+            .args(args)
             .arg("-r")
             .arg(&socket)
             .stdout(Stdio::piped())
@@ -56,7 +71,7 @@ impl Running {
             socket,
         };
         let deadline = Instant::now() + Duration::from_secs(30);
-        while !running.is_up() {
+        while !running.is_up(probe) {
             let child = running.child.as_mut().expect("not ended");
             if child.try_wait().expect("a child").is_some() || Instant::now() > deadline {
                 let _ = child.kill();
@@ -68,17 +83,27 @@ impl Running {
     }
 
     /// Whether the application has started and answers.
-    fn is_up(&self) -> bool {
+    fn is_up(&self, probe: &str) -> bool {
         let Ok(mut stream) = UnixStream::connect(&self.socket) else {
             return false;
         };
-        let request = br#"{"jsonrpc":"2.0","id":1,"method":"framework_wait_init"}"#;
-        stream.write_all(request).is_ok()
+        let request = format!(r#"{{"jsonrpc":"2.0","id":1,"method":"{probe}"}}"#);
+        stream.write_all(request.as_bytes()).is_ok()
             && matches!(stream.read(&mut [0; 1000]), Ok(len) if len != 0)
     }
 
+    /// The path of the socket.
+    pub(crate) fn path(&self) -> &str {
+        self.socket.to_str().expect("UTF-8")
+    }
+
+    /// A connection.
+    pub(crate) fn socket(&self) -> UnixStream {
+        UnixStream::connect(&self.socket).expect("the socket")
+    }
+
     pub(crate) fn connect(&self, method: &str, params: &str) -> UnixStream {
-        let mut stream = UnixStream::connect(&self.socket).expect("the socket");
+        let mut stream = self.socket();
         stream
             .set_read_timeout(Some(Duration::from_secs(10)))
             .expect("a timeout");

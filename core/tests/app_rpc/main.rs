@@ -6,6 +6,7 @@
 mod application;
 mod cases;
 mod client;
+mod wire;
 
 #[cfg(all(feature = "embedded", not(feature = "spdk")))]
 use barespdk_embedded as _;
