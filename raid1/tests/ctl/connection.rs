@@ -38,7 +38,7 @@ fn a_socket_that_was_left_behind() {
 fn a_file_that_is_no_socket_and_a_path_too_long() {
     run(&["-s", "/etc/passwd", "list"])
         .exits(3)
-        .complains("/etc/passwd: ");
+        .complains("/etc/passwd: this is no socket");
     let long = format!("/{}", "x".repeat(200));
     run(&["-s", &long, "list"])
         .exits(3)

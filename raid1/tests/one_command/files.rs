@@ -122,3 +122,17 @@ fn files_in_use_are_refused() {
     let again = other.start(&["--mirror", &mirror]);
     assert_eq!(again.stop("-TERM").0, Some(0));
 }
+
+#[test]
+fn new_files_that_may_outgrow_their_file_system_are_told_of() {
+    let scratch = Scratch::new();
+    let running = scratch.start(&["--mirror", "m=a,b", "--size", "4TiB"]);
+    let (code, log) = running.stop("-TERM");
+    assert_eq!(code, Some(0));
+    assert!(
+        log.contains("the new files come to take 8 TiB when they are full"),
+        "{log}"
+    );
+    let running = scratch.start(&["--mirror", "m=a,b"]);
+    assert!(!running.stop("-TERM").1.contains("when they are full"));
+}

@@ -48,6 +48,15 @@ fn mirrors_as_raid1ctl_sees_them() {
 }
 
 #[test]
+fn without_mirrors_it_says_that_it_is_ready() {
+    let scratch = Scratch::new();
+    let running = scratch.start(&[]);
+    assert!(running.text.contains("raid1 is ready."), "{}", running.text);
+    assert!(running.text.contains("raid1ctl -s rpc.sock status"));
+    assert_eq!(running.stop("-TERM").0, Some(0));
+}
+
+#[test]
 fn an_nbd_server_greets() {
     let scratch = Scratch::new();
     let running = scratch.start(&[

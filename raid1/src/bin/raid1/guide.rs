@@ -59,6 +59,12 @@ pub(crate) fn welcome(line: &CommandLine, files: &Files) -> String {
     text + "\nCtrl-C stops it; the same command starts it again.\n"
 }
 
+/// What to say when the application is ready that makes no mirrors itself.
+pub(crate) fn welcome_without_mirrors(line: &CommandLine) -> String {
+    let ctl = raid1ctl(line);
+    format!("\nraid1 is ready. '{ctl} status' shows its mirrors. Ctrl-C stops it.\n")
+}
+
 fn describe(line: &CommandLine, mirror: &MirrorSpec, files: &MirrorFiles) -> String {
     let sizes = match files.size_bytes {
         Some(bytes) => format!("{}, ", size::show(bytes)),
@@ -85,12 +91,7 @@ fn describe(line: &CommandLine, mirror: &MirrorSpec, files: &MirrorFiles) -> Str
 
 /// Commands, and what they do.
 fn suggestions(line: &CommandLine) -> Vec<(String, &'static str)> {
-    let mut ctl = shell(&raid1ctl(line));
-    if let Some(socket) = line.value_of_rest("-r", "--rpc-socket")
-        && socket != SOCKET_DEFAULT
-    {
-        ctl += &format!(" -s {}", shell(&socket));
-    }
+    let ctl = raid1ctl(line);
     let mut list = vec![
         (format!("{ctl} status"), ""),
         (format!("{ctl} watch"), "rates and latencies"),
@@ -125,16 +126,22 @@ fn suggestions(line: &CommandLine) -> Vec<(String, &'static str)> {
     list
 }
 
-/// raid1ctl as the user can call it: where raid1 was called by a path, it stands beside it.
+/// raid1ctl for this application as the user can call it: where raid1 was called by a path, it
+/// stands beside it.
 fn raid1ctl(line: &CommandLine) -> String {
     let program = line.rest.first().map(|name| String::from_utf8_lossy(name));
     let beside = program.and_then(|program| {
         let (directory, _) = program.rsplit_once('/')?;
         Some(format!("{directory}/raid1ctl"))
     });
-    beside
-        .filter(|path| Path::new(path).exists())
-        .unwrap_or_else(|| "raid1ctl".to_owned())
+    let beside = beside.filter(|path| Path::new(path).exists());
+    let mut ctl = shell(&beside.unwrap_or_else(|| "raid1ctl".to_owned()));
+    if let Some(socket) = line.value_of_rest("-r", "--rpc-socket")
+        && socket != SOCKET_DEFAULT
+    {
+        ctl += &format!(" -s {}", shell(&socket));
+    }
+    ctl
 }
 
 /// Where a server listens, as nbd-client takes it.

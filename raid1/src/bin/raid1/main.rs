@@ -11,6 +11,7 @@ mod memory;
 mod mirror_spec;
 #[path = "../common/nbd_address.rs"]
 mod nbd_address;
+mod room;
 #[path = "../common/size.rs"]
 mod size;
 mod size_argument;
@@ -76,10 +77,15 @@ fn run(#[allow(unused_mut)] mut line: CommandLine) -> ExitCode {
             .json_config_data(json_config::text(&line))
             .before_start(|_| {
                 let prepared = Files::prepare(&line)?;
+                for warning in room::warnings(&line, &prepared) {
+                    eprintln!("raid1: {warning}");
+                }
                 let _ = welcome.set(guide::welcome(&line, &prepared));
                 files = Some(prepared);
                 Ok(())
             });
+    } else {
+        let _ = welcome.set(guide::welcome_without_mirrors(&line));
     }
     let has_started = Arc::new(OnceLock::new());
     let on_start = {

@@ -1,6 +1,8 @@
 //! JSON-RPC 2.0 over a unix socket, as SPDK's applications speak it: a call and its answer at a time.
 
+use std::fs;
 use std::io::{self, BufReader, Read, Write};
+use std::os::unix::fs::FileTypeExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
@@ -160,6 +162,10 @@ fn unreachable(socket: &Path, error: &io::Error) -> Failure {
                  or name the socket of the one that runs: raid1ctl --socket PATH";
     let (what, hint) = match error.kind() {
         io::ErrorKind::NotFound => ("no application listens there", start.to_owned()),
+        io::ErrorKind::ConnectionRefused if !is_socket(socket) => (
+            "this is no socket",
+            "raid1ctl --socket PATH names it".into(),
+        ),
         io::ErrorKind::ConnectionRefused => (
             "nothing listens there any more: the application that did has ended",
             start.to_owned(),
@@ -172,6 +178,10 @@ fn unreachable(socket: &Path, error: &io::Error) -> Failure {
     };
     Failure::connection(format!("{path}: {what}: {error}"))
         .with_hint((!hint.is_empty()).then_some(hint))
+}
+
+fn is_socket(path: &Path) -> bool {
+    fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_socket())
 }
 
 fn lost(method: &str, error: &io::Error) -> Failure {
