@@ -7,11 +7,13 @@ import resource
 import socket
 import struct
 import subprocess
+import sys
 import time
+from pathlib import Path
 
 import nbd_client as nbd
 import pytest
-from harness import config
+from harness import config, spdk
 from harness.application import Error
 from harness.mirror import Mirrors
 from nbd_client import Client, Closed
@@ -638,11 +640,11 @@ def test_the_application_stops_under_load(server):
 
 def test_exports_are_saved_and_loaded(server, start, scratch):
     server.start("M0", export_name="second", read_only=True)
-    saved = server.app.call("save_config")
+    calls = server.app.call("framework_get_config", name="bdev")
     before = server.app.call("nbd_exports_get")
     assert server.app.stop() == 0
     path = scratch / "config.json"
-    path.write_text(json.dumps(saved))
+    path.write_text(json.dumps({"subsystems": [{"subsystem": "bdev", "config": calls}]}))
     again = start("raid1", "--json", path)
     wait(lambda: all(entry["state"] == "online" for entry in again.call("nbd_exports_get")))
     keys = ("bdev_name", "address", "export_name", "read_only", "uri", "size")
@@ -650,6 +652,22 @@ def test_exports_are_saved_and_loaded(server, start, scratch):
     assert [[entry[key] for key in keys] for entry in after] == \
         [[entry[key] for key in keys] for entry in before]
     assert again.stop() == 0
+
+
+def test_by_the_plugin(server):
+    """As an operator types it."""
+    environment = dict(os.environ, PYTHONPATH=str(spdk.ROOT / "raid1" / "plugin"))
+
+    def rpc(*words):
+        return run(Path(sys.executable).parent / "spdk-rpc", "-s", server.app.address, "--plugin",
+                   "barespdk_raid1", *words, env=environment)
+
+    started = json.loads(rpc("nbd_export_start", "M0", server.address, "-n", "other", "-r"))
+    assert (started["export_name"], started["read_only"]) == ("other", True)
+    exports = json.loads(rpc("nbd_exports_get", "-b", "M0"))
+    assert [entry["export_name"] for entry in exports] == ["M0", "other"]
+    rpc("nbd_export_stop", "-n", "other", "-a", server.address)
+    assert len(json.loads(rpc("nbd_exports_get"))) == 1
 
 
 def test_an_export_waits_for_its_bdev(server):

@@ -35,6 +35,24 @@ def raid1_remove_base_bdev(args):
     args.client.raid1_remove_base_bdev(name=args.name)
 
 
+def nbd_export_start(args):
+    """Calls nbd_export_start and prints its result."""
+    print(json.dumps(args.client.nbd_export_start(
+        bdev_name=args.bdev_name, address=args.address, export_name=args.export_name,
+        read_only=args.read_only or None, wait_for_bdev=args.wait_for_bdev or None), indent=2))
+
+
+def nbd_export_stop(args):
+    """Calls nbd_export_stop."""
+    args.client.nbd_export_stop(bdev_name=args.bdev_name, address=args.address,
+                                export_name=args.export_name)
+
+
+def nbd_exports_get(args):
+    """Calls nbd_exports_get and prints its result."""
+    print(json.dumps(args.client.nbd_exports_get(bdev_name=args.bdev_name), indent=2))
+
+
 def add_command(subparsers, func, text, epilog=None):
     """A parser for the command named as `func`."""
     parser = subparsers.add_parser(func.__name__, help=text, description=text, epilog=epilog,
@@ -71,3 +89,31 @@ def spdk_rpc_plugin_initialize(subparsers):
                     "Take a base bdev out of its mirror, which goes on with the others. The last "
                     "one cannot be taken out.")
     p.add_argument("name", help="name of the base bdev")
+
+    add_nbd_commands(subparsers)
+
+
+def add_nbd_commands(subparsers):
+    """Adds the commands that serve bdevs over NBD."""
+    address = "unix:PATH, or tcp:HOST:PORT with a host of this machine"
+    p = add_command(subparsers, nbd_export_start,
+                    "Serve a bdev over NBD. Several exports may have one address.",
+                    "example:\n  nbd_export_start Mirror0 unix:/run/mirror0.sock\n"
+                    "  nbdinfo 'nbd+unix:///Mirror0?socket=/run/mirror0.sock'")
+    p.add_argument("bdev_name", help="name of the bdev")
+    p.add_argument("address", help=address)
+    p.add_argument("-n", "--export-name", help="what clients call it; without it, as the bdev")
+    p.add_argument("-r", "--read-only", action="store_true", help="refuse to write")
+    p.add_argument("-w", "--wait-for-bdev", action="store_true",
+                   help="if there is no such bdev, start as soon as there is")
+
+    p = add_command(subparsers, nbd_export_stop,
+                    "Stop exports: all that fit what is given. Requests in flight are finished "
+                    "first; then their connections end.")
+    p.add_argument("-b", "--bdev-name", help="name of the bdev")
+    p.add_argument("-a", "--address", help=address)
+    p.add_argument("-n", "--export-name", help="what clients call it")
+
+    p = add_command(subparsers, nbd_exports_get,
+                    "List exports, with the number of their connections and what was done.")
+    p.add_argument("-b", "--bdev-name", help="those of one bdev only")
