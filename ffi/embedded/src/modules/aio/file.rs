@@ -97,13 +97,16 @@ impl File {
     fn reads_block(&self, block_size: u32) -> bool {
         let len = block_size as usize;
         let blocks = self.size() / u64::from(block_size);
+        if blocks == 0 {
+            return true;
+        }
         let Ok(layout) = Layout::from_size_align(len * 2, len * 2) else {
             return false;
         };
         // SAFETY: the size is not 0, as a power of two.
         let memory = unsafe { alloc::alloc(layout) };
-        if blocks == 0 || memory.is_null() {
-            return true;
+        if memory.is_null() {
+            return false;
         }
         let offset = if blocks > 1 { len } else { 0 } as libc::off_t;
         // SAFETY: the second half of the memory has `len` bytes.
