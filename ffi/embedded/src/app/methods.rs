@@ -11,8 +11,8 @@ use super::start;
 use crate::bdev;
 use crate::rpc::{Reply, RpcError, method, method_async, no_params, params};
 
-/// The subsystems that there are.
-pub(super) const SUBSYSTEMS: [&str; 1] = ["bdev"];
+/// The subsystems that there are, each after those that it needs.
+pub(super) const SUBSYSTEMS: [&str; 2] = ["iobuf", "bdev"];
 
 pub(super) fn register() {
     let always = SPDK_RPC_STARTUP | SPDK_RPC_RUNTIME;
@@ -50,8 +50,11 @@ fn wait_init(_: Option<Value>, reply: Reply) {
 
 fn get_subsystems(given: Option<Value>) -> Result<Value, RpcError> {
     no_params("framework_get_subsystems", given)?;
-    let one = |name: &&str| json!({"subsystem": name, "depends_on": []});
-    Ok(SUBSYSTEMS.iter().map(one).collect())
+    let [iobuf, bdev] = SUBSYSTEMS;
+    Ok(json!([
+        {"subsystem": iobuf, "depends_on": []},
+        {"subsystem": bdev, "depends_on": [iobuf]},
+    ]))
 }
 
 #[derive(Deserialize)]
@@ -63,6 +66,7 @@ struct Name {
 fn get_config(given: Option<Value>) -> Result<Value, RpcError> {
     let Name { name } = params(given)?;
     match name.as_str() {
+        "iobuf" => Ok(bdev::save_iobuf_config().into()),
         "bdev" => Ok(bdev::save_config().into()),
         _ => Err(RpcError::invalid_params(format!(
             "Subsystem '{name}' not found"

@@ -131,7 +131,9 @@ unsafe fn prepare(
     unsafe { start_env(opts) }?;
     // SAFETY: by the caller's promise.
     rpc::set_allowed(unsafe { allowed(opts) });
-    modules::register();
+    // SPDK can be started again in the process, and its methods are there but once.
+    static MODULES: std::sync::Once = std::sync::Once::new();
+    MODULES.call_once(modules::register);
     notice_log!(
         "Total cores available: {}\n",
         cpuset::iter(&cores::mask()).count()
