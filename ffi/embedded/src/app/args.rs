@@ -1,6 +1,7 @@
 //! The command line. C: `spdk_app_parse_args`.
 
 use std::ffi::{CStr, CString, c_char, c_int};
+use std::sync::atomic::{AtomicPtr, Ordering};
 
 use barespdk_sys::{
     SPDK_APP_GETOPT_STRING, SPDK_APP_PARSE_ARGS_FAIL, SPDK_APP_PARSE_ARGS_HELP,
@@ -343,12 +344,16 @@ pub(super) fn mem_size_mib(text: &str) -> Option<c_int> {
     mib.try_into().ok()
 }
 
-/// The parts of a list, in the form of C. It lives as long as the process, which has one.
+/// The parts of a list, in the form of C. It lives as long as the process.
 fn list(text: &str) -> *mut *const c_char {
+    /// Where leak checkers find it.
+    static LIST: AtomicPtr<*const c_char> = AtomicPtr::new(std::ptr::null_mut());
     let parts = text.split(',').filter_map(|part| CString::new(part).ok());
     let mut pointers: Vec<*const c_char> = parts
         .map(|part| CString::into_raw(part).cast_const())
         .collect();
     pointers.push(std::ptr::null());
-    Box::leak(pointers.into_boxed_slice()).as_mut_ptr()
+    let list = Box::leak(pointers.into_boxed_slice()).as_mut_ptr();
+    LIST.store(list, Ordering::Relaxed);
+    list
 }

@@ -84,11 +84,13 @@ pub(crate) fn save_config() -> Vec<Value> {
 /// The RPCs that make the buffers of requests as they are.
 pub(crate) fn save_iobuf_config() -> Vec<Value> {
     let options = buffer::options();
-    vec![serde_json::json!({"method": "iobuf_set_options", "params": {
-        "small_pool_count": options.small_pool_count,
-        "large_pool_count": options.large_pool_count,
-        "small_bufsize": options.small_bufsize,
-        "large_bufsize": options.large_bufsize,
-        "enable_numa": options.enable_numa,
-    }})]
+    vec![
+        serde_json::json!({"method": "iobuf_set_options", "params": {
+            "small_pool_count": options.small_pool_count,
+            "large_pool_count": options.large_pool_count,
+            "small_bufsize": options.small_bufsize,
+            "large_bufsize": options.large_bufsize,
+            "enable_numa": options.enable_numa,
+        }}),
+    ]
 }

@@ -162,3 +162,45 @@ fn captured_through_the_abi() {
     assert_eq!(elements, [json!(u64::MAX), Value::Null]);
     assert_eq!(capture(|_| ()), Value::Null);
 }
+
+/// Random changes of texts: none makes the scanner panic, and serde_json agrees about what is JSON.
+#[test]
+fn another_parser_agrees() {
+    let texts: [&[u8]; 3] = [
+        br#"{"jsonrpc":"2.0","method":"a","params":{"b":[1,-2.5e+3,null]},"id":12}"#,
+        br#"["\u00e9\ud83e\udd80\n\/\\",{"":{}},[[],[true,false]],0.10,"x\u0000"]"#,
+        br#"[{"name":"M","uuid":"01234567-89ab-cdef","size":18446744073709551615}]  "#,
+    ];
+    let pieces = b"{}[]:,\"\\u0e1-+. \ntrue\xc3\xa9\x00\xff/*";
+    let mut state = 1_u64;
+    let mut below = |limit: usize| {
+        // A linear congruential generator is random enough, and the same each time.
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % limit
+    };
+    let mut valid = 0;
+    for round in 0..60_000 {
+        let mut text = texts[round % texts.len()].to_vec();
+        for _ in 0..=below(3) {
+            let at = below(text.len());
+            match below(3) {
+                0 => text[at] = pieces[below(pieces.len())],
+                1 => text.insert(at, pieces[below(pieces.len())]),
+                _ => drop(text.remove(at)),
+            }
+        }
+        let ours = scan(&text, false);
+        let whole = matches!(&ours, Ok(document) if document.end == text.len());
+        let theirs = serde_json::from_slice::<Value>(&text);
+        assert_eq!(whole, theirs.is_ok(), "{}", text.escape_ascii());
+        if let Ok(document) = ours {
+            let _ = to_value(&document.tokens, &text);
+            let _ = Values::new(&document.tokens, &text);
+        }
+        valid += u32::from(whole);
+        let _ = scan(&text, true);
+    }
+    assert!(valid > 1000, "{valid} of the texts were JSON");
+}

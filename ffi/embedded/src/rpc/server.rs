@@ -159,7 +159,7 @@ fn poll_once() -> bool {
         let Some(server) = server.as_mut().filter(|server| !server.paused) else {
             return false;
         };
-        if server.conns.len() < CONNS_MAX
+        while server.conns.len() < CONNS_MAX
             && let Some(stream) = server.listener.accept()
         {
             busy = true;
