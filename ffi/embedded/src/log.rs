@@ -41,17 +41,14 @@ macro_rules! error_log {
     ($($arg:tt)+) => { log_at!(barespdk_sys::SPDK_LOG_ERROR, $($arg)+) };
 }
 /// Logs a warning.
-#[allow(unused_macros, reason = "for all parts of the crate")]
 macro_rules! warn_log {
     ($($arg:tt)+) => { log_at!(barespdk_sys::SPDK_LOG_WARN, $($arg)+) };
 }
 /// Logs something to notice.
-#[allow(unused_macros, reason = "for all parts of the crate")]
 macro_rules! notice_log {
     ($($arg:tt)+) => { log_at!(barespdk_sys::SPDK_LOG_NOTICE, $($arg)+) };
 }
 /// Logs information.
-#[allow(unused_macros, reason = "for all parts of the crate")]
 macro_rules! info_log {
     ($($arg:tt)+) => { log_at!(barespdk_sys::SPDK_LOG_INFO, $($arg)+) };
 }
@@ -83,7 +80,6 @@ fn level_name(level: spdk_log_level) -> &'static str {
 }
 
 /// The level of a name, in any case.
-#[allow(dead_code, reason = "for the RPCs")]
 pub(crate) fn level_of(name: &str) -> Option<spdk_log_level> {
     let found = NAMES
         .iter()
@@ -92,25 +88,21 @@ pub(crate) fn level_of(name: &str) -> Option<spdk_log_level> {
 }
 
 /// The name of the level that goes to standard error.
-#[allow(dead_code, reason = "for the RPCs")]
 pub(crate) fn print_level_name() -> &'static str {
     level_name(PRINT_LEVEL.load(Ordering::Relaxed))
 }
 
 /// The name of the level that goes to the system's log.
-#[allow(dead_code, reason = "for the RPCs")]
 pub(crate) fn log_level_name() -> &'static str {
     level_name(LEVEL.load(Ordering::Relaxed))
 }
 
 /// Sets the least severe level that goes to standard error.
-#[allow(dead_code, reason = "for the RPCs")]
 pub(crate) fn set_print_level(level: spdk_log_level) {
     PRINT_LEVEL.store(level, Ordering::Relaxed);
 }
 
 /// Sets the least severe level that goes to the system's log.
-#[allow(dead_code, reason = "for the RPCs")]
 pub(crate) fn set_log_level(level: spdk_log_level) {
     LEVEL.store(level, Ordering::Relaxed);
 }

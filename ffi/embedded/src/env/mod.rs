@@ -116,7 +116,10 @@ unsafe extern "C" fn spdk_env_init(opts: *const spdk_env_opts) -> c_int {
         }
         Err(_) => cpuset::iter(&cores).next().unwrap_or(0),
     };
-    let limit_bytes = u64::try_from(opts.mem_size).ok().map(|mib| mib << 20);
+    let limit_bytes = u64::try_from(opts.mem_size)
+        .ok()
+        .filter(|mib| *mib > 0)
+        .map(|mib| mib << 20);
     clock::start();
     cores::set(&cores, main_core);
     WAS_READY.store(true, Ordering::Release);

@@ -31,7 +31,6 @@ use crate::thread::{Inbox, Thread};
 
 use self::event::Event;
 pub use self::simulated::sim_turns;
-#[allow(unused_imports, reason = "for all parts of the crate")]
 pub(crate) use self::{
     run::{run, stop},
     sleep::{always_polls, set_always_poll},

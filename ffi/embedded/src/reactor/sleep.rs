@@ -3,7 +3,7 @@
 //! ```text
 //!   work ─▶ awake, polls on ──── no work for SPIN_TICKS ───▶ asleep in ppoll(2)
 //!              ▲                                              │
-//!              ├── event, message, critical message ──────────┤  (its event counter)
+//!              ├── event, message ────────────────────────────┤  (its event counter)
 //!              ├── a registered descriptor is readable ───────┤
 //!              └── a timer is due; POLLER_REST_TICKS are over ┘  one round, and back to sleep
 //!                                                                if that found no work
@@ -37,7 +37,6 @@ const LOOK_TICKS: u64 = clock::HZ / 10_000;
 static ALWAYS_POLL: AtomicBool = AtomicBool::new(false);
 
 /// Has reactors never sleep, as SPDK's: no interrupts are registered then. Before the start.
-#[allow(dead_code, reason = "for the application's arguments")]
 pub(crate) fn set_always_poll(always_poll: bool) {
     ALWAYS_POLL.store(always_poll, Ordering::Relaxed);
 }

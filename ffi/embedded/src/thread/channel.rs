@@ -3,8 +3,7 @@ use std::ffi::{c_int, c_void};
 use std::ptr::null_mut;
 
 use barespdk_sys::{
-    SPDK_IO_CHANNEL_STRUCT_SIZE, spdk_io_channel, spdk_io_channel_destroy_cb, spdk_thread,
-    spdk_thread_send_msg,
+    SPDK_IO_CHANNEL_STRUCT_SIZE, spdk_io_channel, spdk_io_channel_destroy_cb, spdk_thread_send_msg,
 };
 
 use super::io_device::{IoDevice, devices, free};
@@ -44,28 +43,6 @@ pub(super) unsafe fn device_name(channel: *mut Channel) -> String {
     unsafe { &(*(*channel).device).name }
         .to_string_lossy()
         .into_owned()
-}
-
-/// The address of a channel's device.
-///
-/// # Safety
-///
-/// `ch` is a live channel.
-#[allow(dead_code, reason = "for all parts of the crate")]
-pub(crate) unsafe fn channel_io_device(ch: *mut spdk_io_channel) -> *mut c_void {
-    // SAFETY: as the caller promises; a device lives as long as its channels, its address never changes.
-    unsafe { (*of(ch).device).address }
-}
-
-/// The thread of a channel.
-///
-/// # Safety
-///
-/// `ch` is a live channel.
-#[allow(dead_code, reason = "for all parts of the crate")]
-pub(crate) unsafe fn channel_thread(ch: *mut spdk_io_channel) -> *mut spdk_thread {
-    // SAFETY: as the caller promises; the field never changes.
-    unsafe { of(ch) }.thread.cast()
 }
 
 impl Thread {

@@ -1,6 +1,4 @@
 use std::ffi::{c_int, c_void};
-use std::ptr::null_mut;
-use std::sync::atomic::Ordering;
 
 use barespdk_sys::{spdk_msg_fn, spdk_thread};
 
@@ -46,21 +44,6 @@ impl Thread {
         }
         ran
     }
-
-    /// Runs the critical message if there is one.
-    pub(super) fn run_critical(&self) -> bool {
-        if self.critical.load(Ordering::Relaxed).is_null() {
-            return false;
-        }
-        let function = self.critical.swap(null_mut(), Ordering::SeqCst);
-        if function.is_null() {
-            return false;
-        }
-        // SAFETY: only `send_critical` writes here, and what it writes is such a function.
-        let function: extern "C" fn() = unsafe { std::mem::transmute(function) };
-        function();
-        true
-    }
 }
 
 #[unsafe(no_mangle)]
@@ -98,22 +81,6 @@ unsafe extern "C" fn spdk_thread_send_msg(
         reactor.wake();
     }
     0
-}
-
-/// Has a thread call a function soon, before its messages. May be called from a signal handler. A second
-/// one replaces the first that has not run yet.
-///
-/// # Safety
-///
-/// `thread` is not destroyed meanwhile.
-#[allow(dead_code, reason = "for the application's signals")]
-pub(crate) unsafe fn send_critical(thread: *mut spdk_thread, function: extern "C" fn()) {
-    // SAFETY: as the caller promises.
-    let thread = unsafe { of(thread) };
-    thread.critical.store(function as *mut (), Ordering::SeqCst);
-    if let Some(reactor) = thread.reactor.get() {
-        reactor.wake();
-    }
 }
 
 /// Sends a closure to a thread.

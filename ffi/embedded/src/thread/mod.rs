@@ -34,13 +34,9 @@ pub(crate) use self::inbox::{Inbox, List, Node};
 pub(crate) use self::interrupt::{Interrupt, sweep};
 pub(crate) use self::io_device::device_count;
 use self::message::Message;
+pub(crate) use self::message::on_thread;
 pub(crate) use self::poll::{poll, poll_some};
 use self::poller::Pollers;
-#[allow(unused_imports, reason = "for all parts of the crate")]
-pub(crate) use self::{
-    channel::{channel_io_device, channel_thread},
-    message::{on_thread, send_critical},
-};
 
 /// Longest name of a thread, a poller or an io_device, in bytes; the rest is cut.
 const NAME_LEN_MAX: usize = 256;
@@ -71,8 +67,6 @@ pub(crate) struct Thread {
     cpumask: spdk_cpuset,
     state: AtomicU8,
     inbox: Inbox<Message>,
-    /// A function to be called once, before all messages; NULL for none.
-    critical: AtomicPtr<()>,
     /// Who polls it: set before the thread is known to others, and never again.
     reactor: Cell<Option<&'static Reactor>>,
 
@@ -211,9 +205,7 @@ impl Thread {
 
     /// Whether a message waits.
     pub(crate) fn has_messages(&self) -> bool {
-        !self.messages.borrow().is_empty()
-            || !self.inbox.is_empty()
-            || !self.critical.load(Ordering::SeqCst).is_null()
+        !self.messages.borrow().is_empty() || !self.inbox.is_empty()
     }
 
     pub(crate) fn pollers(&self) -> &Pollers {
@@ -257,7 +249,6 @@ unsafe extern "C" fn spdk_thread_create(
             .unwrap_or(cpuset::full()),
         state: AtomicU8::new(State::Running as u8),
         inbox: Inbox::new(),
-        critical: AtomicPtr::new(null_mut()),
         reactor: Cell::new(None),
         messages: RefCell::new(List::new()),
         spare: RefCell::default(),

@@ -14,10 +14,7 @@ pub(crate) unsafe fn poll(thread: *mut Thread, now: u64) -> c_int {
     let previous = CURRENT.replace(thread);
     // SAFETY: alive, as the caller promises; nothing that runs here destroys it.
     let it = unsafe { &*thread };
-    let mut rc = c_int::from(it.run_critical());
-    if it.run_messages(BATCH) {
-        rc = 1;
-    }
+    let mut rc = c_int::from(it.run_messages(BATCH));
     let pollers = it.pollers();
     // From the last to the first, so that those added meanwhile wait for the next round.
     for index in (0..pollers.active_count()).rev() {
@@ -103,7 +100,7 @@ pub(crate) unsafe fn poll_some(
         } else {
             chosen -= fresh_count;
             if has_messages && chosen == 0 {
-                rc = c_int::from(it.run_critical() || it.run_messages(1));
+                rc = c_int::from(it.run_messages(1));
             } else if let Some(timer_rc) = pollers.run_due(now) {
                 rc = timer_rc;
                 note_progress();
