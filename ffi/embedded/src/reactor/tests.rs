@@ -202,14 +202,14 @@ fn channels_of_all_threads() {
     assert_eq!(VISITED.load(Ordering::SeqCst), 4);
 }
 
-/// Time that this process has used.
+/// Time that this OS thread has used.
 fn cpu_time() -> Duration {
     let mut time = libc::timespec {
         tv_sec: 0,
         tv_nsec: 0,
     };
     // SAFETY: a place for the time.
-    unsafe { libc::clock_gettime(libc::CLOCK_PROCESS_CPUTIME_ID, &mut time) };
+    unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &mut time) };
     Duration::new(time.tv_sec as u64, time.tv_nsec as u32)
 }
 
@@ -232,10 +232,10 @@ fn an_idle_application_sleeps() {
         // A message from elsewhere wakes at once.
         std::thread::spawn(move || {
             std::thread::sleep(Duration::from_secs(1));
-            *USED.lock().unwrap() = Some(cpu_time() - used);
             let app = spdk_thread_get_app_thread_();
             let sent = Instant::now();
             let received = move || {
+                *USED.lock().unwrap() = Some(cpu_time() - used);
                 assert!(
                     sent.elapsed() < Duration::from_millis(100),
                     "{:?}",
