@@ -135,7 +135,13 @@ pub(crate) fn run(mode: &str, args: Vec<String>) -> ExitCode {
             assert_eq!(taken, Err(RegisterError::Exists(c"test_register")));
             Ok(())
         });
-    let is_quick = mode == "quick" || mode == "twice";
+    let is_quick = ["quick", "twice", "config"].contains(&mode);
+    if mode == "config" {
+        application = application.json_config_data(
+            r#"{"subsystems": [{"subsystem": "bdev", "config": [
+                {"method": "test_note", "params": {"text": "memory"}}]}]}"#,
+        );
+    }
     if mode == "shutdown" {
         application = application.on_shutdown(|| {
             println!("shutdown");

@@ -23,6 +23,7 @@ pub(crate) const ALL: &[(&str, fn())] = cases![
     stop_with_a_request_pending,
     registration_at_run_time,
     configuration_files_may_call_our_methods,
+    a_configuration_may_come_from_memory,
     stop_gives_the_exit_code,
     signals_end_the_application,
     help_and_version,
@@ -214,6 +215,20 @@ fn configuration_files_may_call_our_methods() {
         assert_eq!(out.contains("note a\n"), code == 7, "{out}{log}");
         assert_eq!(out.contains("started"), code == 7, "{out}{log}");
     }
+}
+
+fn a_configuration_may_come_from_memory() {
+    let socket = TempFile::new(".sock", "");
+    let args = [&ANYWHERE[..], &["-r", socket.path()]].concat();
+    let (code, out, log) = run("config", &args);
+    assert_eq!(code, 7, "{log}");
+    assert!(out.contains("note memory\n"), "{out}");
+
+    let file = TempFile::new(".json", "{}");
+    let (code, out, log) = run("config", &[&args[..], &["--json", file.path()]].concat());
+    assert_ne!(code, 7, "{out}");
+    assert!(log.contains("there is another configuration"), "{log}");
+    assert!(!out.contains("size="), "before_start was called: {out}");
 }
 
 fn stop_gives_the_exit_code() {
