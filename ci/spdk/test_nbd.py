@@ -498,6 +498,27 @@ def test_no_file_descriptors_are_left(server):
     server.assert_well()
 
 
+def processor_seconds(app):
+    """How long an application has run on processors."""
+    fields = Path(f"/proc/{app.process.pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def test_who_does_nothing_costs_nothing(server, backend):
+    """Reactors of the embedded backend sleep, and no client keeps them from it."""
+    if backend != "embedded":
+        pytest.skip("the reactors of SPDK never sleep")
+    with server.client() as idle, server.client() as stalled, server.client() as full:
+        assert len(idle.read(0, 4096)) == 4096
+        stalled.send(b"\x25\x60")
+        full.reads(100, MIB)
+        time.sleep(1)
+        before = processor_seconds(server.app)
+        time.sleep(3)
+        assert processor_seconds(server.app) - before < 3 * 0.02
+        assert len(idle.read(0, 4096)) == 4096
+
+
 # The life of exports.
 
 

@@ -190,6 +190,20 @@ impl Connection {
         Ok(busy)
     }
 
+    /// Whether there was something to do in the last turn.
+    #[inline]
+    pub(crate) fn is_busy(&self) -> bool {
+        self.quiet_turns == 0
+    }
+
+    /// Whether there is something to be sent.
+    pub(crate) fn waits_for_room(&self) -> bool {
+        match &self.phase {
+            Phase::Serving(session) => session.has_replies(),
+            Phase::Greeting(greeting) => greeting.sent < greeting.output.len(),
+        }
+    }
+
     /// Whether the socket has been asked in vain for long enough.
     #[inline]
     pub(crate) fn is_quiet(&self) -> bool {

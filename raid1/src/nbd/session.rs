@@ -179,6 +179,11 @@ impl Session {
             || readiness.readable
     }
 
+    /// Whether there are replies to be sent.
+    pub(crate) fn has_replies(&self) -> bool {
+        !self.outbox.is_empty()
+    }
+
     /// Whether I/O is in flight.
     #[inline]
     pub(crate) fn is_working(&self) -> bool {

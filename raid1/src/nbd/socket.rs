@@ -351,9 +351,10 @@ impl Watch {
         self.fd.0
     }
 
-    /// Tells of each change of a connection, once.
-    pub(crate) fn add(&self, socket: &Socket, token: u64) -> Result<(), Errno> {
-        let events = libc::EPOLLIN | libc::EPOLLOUT | libc::EPOLLRDHUP | libc::EPOLLET;
+    /// Tells when a connection has something to be read, and, with `room`, room for what is to be sent.
+    pub(crate) fn add(&self, socket: &Socket, token: u64, room: bool) -> Result<(), Errno> {
+        let room = if room { libc::EPOLLOUT } else { 0 };
+        let events = libc::EPOLLIN | libc::EPOLLRDHUP | libc::EPOLLET | room;
         self.control(libc::EPOLL_CTL_ADD, &socket.fd, events as u32, token)
     }
 

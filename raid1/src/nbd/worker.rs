@@ -253,8 +253,18 @@ impl Worker {
         let Some(Some(connection)) = self.connections.get_mut(index) else {
             return false;
         };
-        if connection.is_quiet() {
-            connection.is_watched = self.watch.add(connection.socket(), index as u64).is_ok();
+        if connection.is_watched && connection.is_busy() {
+            // It is to be asked whether there is room for more, too.
+            self.watch.remove(connection.socket());
+            connection.is_watched = false;
+            connection.is_hot = true;
+        } else if connection.is_quiet() {
+            let added = self.watch.add(
+                connection.socket(),
+                index as u64,
+                connection.waits_for_room(),
+            );
+            connection.is_watched = added.is_ok();
         }
         connection.is_hot
     }
