@@ -22,6 +22,8 @@ mod module;
 mod null;
 mod passthru;
 mod poller;
+#[cfg(test)]
+mod tests;
 mod uuid;
 
 /// Adds the modules and their RPCs. Before the bdev subsystem starts.

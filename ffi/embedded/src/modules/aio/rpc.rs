@@ -18,7 +18,13 @@ use crate::rpc::{self, RpcError};
 const BLOCK_SIZE_MIN: u32 = 512;
 
 pub(super) fn add() {
-    rpc::method("bdev_aio_create", SPDK_RPC_RUNTIME, create);
+    rpc::method_async("bdev_aio_create", SPDK_RPC_RUNTIME, |params, reply| {
+        match create(params) {
+            // Whatever builds on it is there, too, when the answer is.
+            Ok(name) => rpc::call("bdev_wait_for_examine", None, |_| reply.send(Ok(name))),
+            Err(error) => reply.send(Err(error)),
+        }
+    });
     rpc::method_async("bdev_aio_delete", SPDK_RPC_RUNTIME, |params, reply| {
         device::delete(&MODULE, params, reply, |_| ());
     });
