@@ -105,6 +105,11 @@ def ours_alone(stock):
         pytest.skip("the promises are ours")
 
 
+def has_zones(app):
+    """Whether there are zoned bdevs; the embedded backend has none."""
+    return "bdev_zone_block_create" in app.call("rpc_get_methods")
+
+
 @pytest.fixture
 def world(app, mirrors):
     """Two free legs, a mirror named taken on two others, and legs that do not fit."""
@@ -113,9 +118,10 @@ def world(app, mirrors):
     calls += [("bdev_malloc_create", {"name": "U", "num_blocks": 8192, "block_size": 512,
                                       "uuid": UUID_IN_USE}),
               ("bdev_malloc_create", {"name": "MD", "num_blocks": 8192, "block_size": 512,
-                                      "md_size": 8, "md_interleave": False}),
-              ("bdev_zone_block_create", {"name": "Z", "base_bdev": "C1", "zone_capacity": 1024,
-                                          "optimal_open_zones": 1})]
+                                      "md_size": 8, "md_interleave": False})]
+    if has_zones(app):
+        calls.append(("bdev_zone_block_create", {
+            "name": "Z", "base_bdev": "C1", "zone_capacity": 1024, "optimal_open_zones": 1}))
     for method, params in calls:
         app.call(method, **params)
     mirrors.create("taken", ["T0", "T1"])
@@ -146,6 +152,8 @@ def assert_refused(app, method, params, code, words):
 def test_all_of_the_table(world):
     wrong = []
     for what, method, params, code, words in TABLE:
+        if what == "a zoned leg" and not has_zones(world):
+            continue
         try:
             assert_refused(world, method, params, code, words)
         except (AssertionError, KeyError) as error:
