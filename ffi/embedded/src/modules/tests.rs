@@ -45,11 +45,11 @@ fn application(body: impl FnOnce() + Send + 'static) {
         let driver = std::thread::spawn(|| {
             // A reactor that nobody stops would run for ever.
             let end_all = EndAll;
-            let started = later(|done| bdev::start(done));
+            let started = later(bdev::start);
             assert_eq!(started, 0);
             rpc::set_state(rpc::State::Runtime);
             body();
-            later(|done| bdev::finish(done));
+            later(bdev::finish);
             rpc::set_state(rpc::State::Startup);
             reactor::stop();
             std::mem::forget(end_all);
@@ -130,8 +130,11 @@ enum Request {
     Reset,
 }
 
+/// A status and the data afterwards.
+type Outcome = (i8, Vec<u8>);
+
 struct Pending {
-    done: Option<Box<dyn FnOnce((i8, Vec<u8>)) + Send>>,
+    done: Option<Box<dyn FnOnce(Outcome) + Send>>,
     data: Vec<u8>,
     /// Within `data`.
     aligned: usize,
@@ -169,7 +172,7 @@ impl Open {
     }
 
     /// Submits a request; its status and its data come later.
-    fn start(self, request: Request, block: u64, data: Vec<u8>) -> mpsc::Receiver<(i8, Vec<u8>)> {
+    fn start(self, request: Request, block: u64, data: Vec<u8>) -> mpsc::Receiver<Outcome> {
         let (sender, receiver) = mpsc::channel();
         let done = Box::new(move |result| sender.send(result).unwrap());
         let run = move || {
@@ -218,7 +221,7 @@ impl Open {
     }
 
     /// A request from its submission to its end: its status, and its data.
-    fn ask(self, request: Request, block: u64, data: Vec<u8>) -> (i8, Vec<u8>) {
+    fn ask(self, request: Request, block: u64, data: Vec<u8>) -> Outcome {
         let receiver = self.start(request, block, data);
         receiver
             .recv_timeout(PATIENCE)
@@ -229,7 +232,7 @@ impl Open {
         self.ask(Request::Write, block, vec![byte; BLOCK]).0
     }
 
-    fn read(self, block: u64) -> (i8, Vec<u8>) {
+    fn read(self, block: u64) -> Outcome {
         self.ask(Request::Read, block, vec![0xee; BLOCK])
     }
 

@@ -9,8 +9,11 @@ use super::super::channel::IoDevice;
 use super::super::poller::{Interrupt, Poll, Poller};
 use super::flight;
 use super::job::Job;
-use super::ring::{BATCH, Done, Ring};
+use super::ring::Ring;
 use super::threads::{self, Inbox};
+
+/// Results of the ring that one round hands out, so that others get their turn.
+const RESULTS_MAX: usize = 128;
 
 /// Does the jobs of one thread, and hands their results to [`flight::finished`] there: never within
 /// `start`.
@@ -48,17 +51,12 @@ impl Works {
         let mut busy = false;
         if let Some(ring) = &self.ring {
             busy |= ring.borrow_mut().submit();
-            let mut results: [Done; BATCH] = [(0, 0); BATCH];
-            loop {
-                // Not borrowed while results are handed out: that starts new jobs.
-                let count = ring.borrow_mut().take(&mut results);
-                for &(token, result) in &results[..count] {
-                    finished(token, result);
-                }
-                busy |= count > 0;
-                if count < BATCH {
-                    break;
-                }
+            for _ in 0..RESULTS_MAX {
+                // Not borrowed while a result is handed out: that starts new jobs.
+                let done = ring.borrow_mut().next();
+                let Some((token, result)) = done else { break };
+                finished(token, result);
+                busy = true;
             }
         }
         if self.on_threads.get() > 0 {

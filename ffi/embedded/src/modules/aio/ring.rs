@@ -10,9 +10,6 @@ use super::job::{Buffers, Job, Operation};
 
 /// Jobs that can be submitted in one round; more wait for their turn.
 const ENTRIES: u32 = 256;
-/// Results taken at once.
-pub(super) const BATCH: usize = 64;
-
 /// A job's token and its result: bytes done, or a negative errno value.
 pub(super) type Done = (u64, i32);
 
@@ -98,18 +95,14 @@ impl Ring {
         gathered
     }
 
-    /// Takes results, at most as many as there is room for; how many.
-    pub(super) fn take(&mut self, results: &mut [Done; BATCH]) -> usize {
+    /// Takes a result, if there is one.
+    pub(super) fn next(&mut self) -> Option<Done> {
         if self.in_flight == 0 {
-            return 0;
+            return None;
         }
-        let mut count = 0;
-        for (result, cqe) in results.iter_mut().zip(self.uring.completion()) {
-            *result = (cqe.user_data(), cqe.result());
-            count += 1;
-        }
-        self.in_flight -= count;
-        count
+        let cqe = self.uring.completion().next()?;
+        self.in_flight -= 1;
+        Some((cqe.user_data(), cqe.result()))
     }
 }
 

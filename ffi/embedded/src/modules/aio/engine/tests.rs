@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use libc::iovec;
 
 use super::super::job::Operation;
+use super::super::ring::Done;
 use super::*;
 
 fn both() -> Vec<Works> {
