@@ -6,6 +6,8 @@ use barespdk_sys::{
     SPDK_IO_CHANNEL_STRUCT_SIZE, spdk_io_channel, spdk_io_channel_destroy_cb, spdk_thread_send_msg,
 };
 
+use crate::rpc::RpcError;
+
 use super::io_device::{IoDevice, devices, free};
 use super::{State, Thread, current, current_or_log};
 
@@ -141,7 +143,7 @@ unsafe fn undo(thread: &Thread, channel: *mut Channel, id: u64, rc: c_int) {
     unsafe { libc::free(channel.cast()) };
     error_log!(
         "could not create io_channel for io_device {name}: {} (rc={rc})\n",
-        std::io::Error::from_raw_os_error(rc.saturating_neg())
+        RpcError::from_errno(rc).message
     );
     if gone {
         // SAFETY: unregistered, and that was its last channel.
