@@ -116,8 +116,9 @@ fn suggestions(line: &CommandLine) -> Vec<(String, &'static str)> {
         ),
         (
             format!(
-                "sudo nbd-client {} /dev/nbd0 -name {}",
+                "sudo nbd-client {} /dev/nbd0 -b {} -N {}",
                 place(address),
+                line.block_size,
                 shell(name)
             ),
             "a disk of the kernel; then mkfs, mount",
@@ -190,7 +191,7 @@ mod tests {
         let exported = texts(&["-r", "/x", "--nbd=unix:/s"]);
         assert_eq!(exported[0], "raid1ctl -s /x status");
         assert_eq!(exported[2], "nbdinfo 'nbd+unix:///m0?socket=/s'");
-        assert!(exported[6].contains("nbd-client -unix /s /dev/nbd0 -name m0"));
+        assert!(exported[6].contains("nbd-client -unix /s /dev/nbd0 -b 4096 -N m0"));
         assert!(texts(&["--nbd=tcp:localhost:7"])[6].contains("nbd-client localhost 7 "));
     }
 
