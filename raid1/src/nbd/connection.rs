@@ -28,6 +28,9 @@ const HANDSHAKE_SECONDS_MAX: u32 = 10;
 /// How long a client may leave a request half sent, or replies untaken, in seconds.
 const STALL_SECONDS_MAX: u32 = 60;
 
+/// The same, in seconds, while others wait for the memory that this takes.
+const HOARD_SECONDS_MAX: u32 = 5;
+
 /// How long a client has to take its last replies when its export stops, in seconds.
 const ENDING_SECONDS_MAX: u32 = 5;
 
@@ -140,8 +143,9 @@ impl Connection {
         }
     }
 
-    /// A second has passed: whether the client has used up its time, and with what.
-    pub(crate) fn second_passed(&mut self) -> Option<&'static str> {
+    /// A second has passed, in which others may have waited for memory: whether the client has used up
+    /// its time, and with what.
+    pub(crate) fn second_passed(&mut self, others_wait: bool) -> Option<&'static str> {
         self.quiet_seconds += 1;
         let (limit, what) = match &self.phase {
             Phase::Greeting(_) => (HANDSHAKE_SECONDS_MAX, "the handshake takes too long"),
@@ -152,6 +156,10 @@ impl Connection {
             Phase::Serving(_) if self.is_shut => {
                 (ENDING_SECONDS_MAX, "its last replies are not taken")
             }
+            Phase::Serving(session) if others_wait && session.holds_memory() => (
+                HOARD_SECONDS_MAX,
+                "it holds memory that others wait for, and does nothing",
+            ),
             Phase::Serving(session) if session.waits_for_client() => (
                 STALL_SECONDS_MAX,
                 "a request is left half sent, or replies are not taken",

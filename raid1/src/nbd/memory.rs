@@ -4,8 +4,16 @@ use core::cell::Cell;
 
 use barespdk::dma::{AllocError, DmaBuf, LocalArena, SpdkBacking};
 
-/// The most that the requests of one thread hold, in bytes. Who needs more waits.
-const LIMIT_BYTES: usize = 96 << 20;
+/// The most that is taken from SPDK for the requests of one thread, in bytes.
+const LIMIT_BYTES: usize = 128 << 20;
+
+/// The most that the requests of one thread hold, in bytes, but for what each connection may have. Who
+/// needs more waits.
+const SHARED_BYTES: usize = 64 << 20;
+
+/// What a connection may have that holds nothing, in bytes, however much the others do: clients that
+/// take no replies cannot starve those that do.
+const FIRST_BYTES: usize = 128 << 10;
 
 /// What a request for memory comes to.
 #[derive(Debug)]
@@ -22,6 +30,7 @@ pub(crate) enum Lent {
 pub(crate) struct Memory {
     arena: LocalArena<SpdkBacking>,
     lent_bytes: Cell<usize>,
+    is_short: Cell<bool>,
 }
 
 impl Memory {
@@ -29,20 +38,35 @@ impl Memory {
         Ok(Self {
             arena: LocalArena::with_limit(SpdkBacking::ANY, LIMIT_BYTES)?,
             lent_bytes: Cell::new(0),
+            is_short: Cell::new(false),
         })
     }
 
-    /// Takes a buffer. [`Memory::returned`] is to be told when it is given back.
+    /// Takes a buffer, the first one of a connection or a further one. [`Memory::returned`] is to be
+    /// told when it is given back.
     #[inline]
-    pub(crate) fn lend(&self, len: usize, align: usize) -> Lent {
+    pub(crate) fn lend(&self, len: usize, align: usize, is_first: bool) -> Lent {
+        let is_granted = is_first && len <= FIRST_BYTES;
+        if !is_granted && self.lent_bytes.get() + len > SHARED_BYTES {
+            self.is_short.set(true);
+            return Lent::Later;
+        }
         match self.arena.alloc(len, align) {
             Ok(buffer) => {
                 self.lent_bytes.set(self.lent_bytes.get() + len);
                 Lent::Buffer(buffer)
             }
-            Err(_) if self.lent_bytes.get() > 0 => Lent::Later,
+            Err(_) if self.lent_bytes.get() > 0 => {
+                self.is_short.set(true);
+                Lent::Later
+            }
             Err(_) => Lent::Never,
         }
+    }
+
+    /// Whether anybody had to wait for memory since this was last asked.
+    pub(crate) fn was_short(&self) -> bool {
+        self.is_short.take()
     }
 
     /// So many bytes are out no more.

@@ -9,6 +9,9 @@
 //! socket and the buffer of its I/O directly, but for what of a write has arrived together with its
 //! request. Where slots or memory run out, nothing more is read: the client waits in its own socket.
 
+mod input;
+mod output;
+
 use alloc::boxed::Box;
 use alloc::collections::VecDeque;
 use alloc::rc::Rc;
@@ -26,24 +29,15 @@ use barespdk::errno::Errno;
 use super::export::Export;
 use super::memory::{Lent, Memory};
 use super::news::News;
-use super::protocol::{
-    self, Command, Error, Geometry, HEADER_BYTES, Header, PAYLOAD_BYTES_MAX, Verdict, Violation,
-};
+use super::protocol::{Command, Error, Geometry, Violation};
 use super::slot::{Kind, SLOTS_MAX, Slot, Work};
-use super::socket::{Piece, Socket};
+use super::socket::Socket;
 
 /// How much is received at a time, in bytes, besides the data of a write.
 const INPUT_BYTES: usize = 64 << 10;
 
-/// How much is received behind the data of a large write, in bytes. It is likely to be the begin of
-/// another one, whose data would have to be copied.
-const INPUT_BEHIND_BYTES: usize = 4 << 10;
-
 /// How many bytes of memory the requests of one connection hold, unless it is one request.
-const LENT_BYTES_MAX: usize = PAYLOAD_BYTES_MAX as usize;
-
-/// How many replies are sent at a time, at most.
-const REPLIES_MAX: usize = 64;
+const LENT_BYTES_MAX: usize = 8 << 20;
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -179,6 +173,11 @@ impl Session {
             || readiness.readable
     }
 
+    /// Whether the requests hold memory that others may wait for.
+    pub(crate) fn holds_memory(&self) -> bool {
+        self.lent_bytes > 0
+    }
+
     /// Whether there are replies to be sent.
     pub(crate) fn has_replies(&self) -> bool {
         !self.outbox.is_empty()
@@ -239,147 +238,6 @@ impl Session {
         true
     }
 
-    /// Receives, and looks at what was received.
-    fn receive(&mut self, socket: &Socket, readiness: &mut Readiness) -> Result<bool, End> {
-        // What is left is less than a request.
-        if self.start > 0 {
-            self.input.copy_within(self.start..self.end, 0);
-            self.end -= self.start;
-            self.start = 0;
-        }
-        let mut filled = 0;
-        let (mut data, mut room): (&mut [u8], _) = (&mut [], self.input.len());
-        if let Pending::Data(index, at) = self.pending
-            && let Some(buffer) = self
-                .slots
-                .get_mut(index)
-                .and_then(|slot| slot.buffer.as_mut())
-        {
-            filled = at;
-            data = buffer.as_mut_slice().get_mut(at..).unwrap_or(&mut []);
-            if data.len() >= INPUT_BYTES {
-                room = INPUT_BEHIND_BYTES;
-            }
-        }
-        let missing = data.len();
-        let behind = self.input.get_mut(self.end..room).unwrap_or(&mut []);
-        let wanted = missing + behind.len();
-        let received = match socket.receive(data, behind) {
-            Ok(0) => {
-                self.is_ending = true;
-                return Ok(true);
-            }
-            Ok(received) => received,
-            Err(Errno::EAGAIN) => {
-                readiness.readable = false;
-                return Ok(false);
-            }
-            Err(Errno::EINTR) => return Ok(true),
-            Err(errno) => return Err(End::Broken(errno)),
-        };
-        // Less than there was room for means that there is no more, for now.
-        readiness.readable = received == wanted || readiness.hangup;
-        let direct = received.min(missing);
-        self.end += received - direct;
-        if let Pending::Data(index, _) = self.pending {
-            self.pending = Pending::Data(index, filled + direct);
-        }
-        self.parse()?;
-        Ok(true)
-    }
-
-    /// Looks at the input, until it is used up or has to wait; whether anything was done.
-    fn parse(&mut self) -> Result<bool, End> {
-        let mut busy = false;
-        loop {
-            let available = self.end - self.start;
-            match self.pending {
-                Pending::Header => {
-                    let here = self.input.get(self.start..self.end);
-                    let Some(bytes) = here.and_then(<[u8]>::first_chunk::<HEADER_BYTES>) else {
-                        return Ok(busy);
-                    };
-                    let header = Header::parse(bytes).map_err(End::Violation)?;
-                    self.start += HEADER_BYTES;
-                    let verdict =
-                        protocol::check(&header, &self.geometry).map_err(End::Violation)?;
-                    self.pending = match verdict {
-                        Verdict::Disconnect => {
-                            self.is_ending = true;
-                            self.start = self.end;
-                            return Ok(true);
-                        }
-                        Verdict::Do(Command::Write(_, length, _)) if self.is_shut => {
-                            Pending::Refused(header.cookie, Error::SHUTDOWN, length)
-                        }
-                        Verdict::Do(_) if self.is_shut => {
-                            Pending::Refused(header.cookie, Error::SHUTDOWN, 0)
-                        }
-                        Verdict::Do(command) => Pending::Parked(header.cookie, command),
-                        Verdict::Refuse(error, skip) => {
-                            Pending::Refused(header.cookie, error, skip)
-                        }
-                    };
-                }
-                Pending::Parked(cookie, command) => {
-                    if !self.begin(cookie, command) {
-                        return Ok(busy);
-                    }
-                }
-                Pending::Refused(cookie, error, skip) if skip > 0 => {
-                    let here = available.min(skip as usize);
-                    if here == 0 {
-                        return Ok(busy);
-                    }
-                    self.start += here;
-                    self.pending = Pending::Refused(cookie, error, skip - here as u32);
-                }
-                Pending::Refused(cookie, error, _) => {
-                    let Some(index) = self.take_slot(cookie, Kind::Other) else {
-                        return Ok(busy);
-                    };
-                    self.pending = Pending::Header;
-                    self.complete(index, error);
-                }
-                Pending::Data(index, filled) => {
-                    if !self.fill(index, filled) {
-                        return Ok(busy);
-                    }
-                }
-            }
-            busy = true;
-        }
-    }
-
-    /// Copies data of a write that has arrived with its request; submits the write when all of it is
-    /// there, and tells so.
-    fn fill(&mut self, index: usize, filled: usize) -> bool {
-        let Some(slot) = self.slots.get_mut(index) else {
-            return false;
-        };
-        let Some(mut buffer) = slot.buffer.take() else {
-            return false;
-        };
-        let here = self.input.get(self.start..self.end).unwrap_or_default();
-        let missing = buffer.as_mut_slice().get_mut(filled..).unwrap_or_default();
-        let copied = here.len().min(missing.len());
-        let is_complete = copied == missing.len();
-        missing
-            .split_at_mut(copied)
-            .0
-            .copy_from_slice(here.split_at(copied).0);
-        self.start += copied;
-        if !is_complete {
-            self.pending = Pending::Data(index, filled + copied);
-            slot.buffer = Some(buffer);
-            return copied > 0;
-        }
-        slot.work = Work::Transfer(self.channel.write_buf(buffer, slot.span.offset_blocks));
-        self.pending = Pending::Header;
-        self.advance(index);
-        true
-    }
-
     /// Begins what a request asks for; `false` where that has to wait.
     #[inline]
     fn begin(&mut self, cookie: u64, command: Command) -> bool {
@@ -396,7 +254,7 @@ impl Session {
         } else if self.lent_bytes > 0 && self.lent_bytes + length > LENT_BYTES_MAX {
             return false;
         } else {
-            match self.memory.lend(length, self.align) {
+            match self.memory.lend(length, self.align, self.lent_bytes == 0) {
                 Lent::Buffer(buffer) => Some(buffer),
                 Lent::Later => return false,
                 Lent::Never => {
@@ -499,103 +357,6 @@ impl Session {
                 Err(error) => return self.complete(index, error_of(error, self.is_shut)),
             }
         }
-    }
-
-    /// Puts a reply into the outbox.
-    #[inline]
-    fn complete(&mut self, index: usize, error: Error) {
-        let Some(slot) = self.slots.get_mut(index) else {
-            return;
-        };
-        slot.reply = protocol::reply(slot.cookie, error);
-        let bytes = slot.bytes as u64;
-        match slot.kind {
-            _ if error != Error::NONE => self.tally.errors += 1,
-            Kind::Read => {
-                self.tally.reads += 1;
-                self.tally.bytes_read += bytes;
-            }
-            Kind::Write => {
-                self.tally.writes += 1;
-                self.tally.bytes_written += bytes;
-            }
-            Kind::Other => self.tally.others += 1,
-        }
-        if slot.kind != Kind::Read || error != Error::NONE {
-            slot.buffer = None;
-            let bytes = core::mem::take(&mut slot.bytes);
-            self.lent_bytes -= bytes;
-            self.memory.returned(bytes);
-        }
-        self.outbox.push_back(index);
-    }
-
-    /// Sends replies; whether any went.
-    fn send(&mut self, socket: &Socket, readiness: &mut Readiness) -> Result<bool, End> {
-        let mut busy = false;
-        while !self.outbox.is_empty() {
-            let sent = {
-                let mut pieces = [Piece::EMPTY; 2 * REPLIES_MAX];
-                let mut count = 0;
-                let mut skip = self.sent_bytes;
-                for index in self.outbox.iter().take(REPLIES_MAX) {
-                    let Some(slot) = self.slots.get(*index) else {
-                        continue;
-                    };
-                    let data = slot
-                        .buffer
-                        .as_ref()
-                        .map_or(&[][..], |buffer| buffer.as_slice());
-                    for bytes in [&slot.reply[..], data] {
-                        let cut = skip.min(bytes.len());
-                        skip -= cut;
-                        if let (Some(rest), Some(piece)) = (
-                            bytes.get(cut..).filter(|rest| !rest.is_empty()),
-                            pieces.get_mut(count),
-                        ) {
-                            *piece = Piece::new(rest);
-                            count += 1;
-                        }
-                    }
-                }
-                socket.send(pieces.get(..count).unwrap_or_default())
-            };
-            match sent {
-                Ok(sent) => {
-                    busy = true;
-                    self.sent(sent);
-                }
-                Err(Errno::EAGAIN) => {
-                    readiness.writable = false;
-                    break;
-                }
-                Err(Errno::EINTR) => {}
-                Err(errno) => return Err(End::Broken(errno)),
-            }
-        }
-        Ok(busy)
-    }
-
-    /// So many bytes have gone: frees the slots whose replies went with them.
-    fn sent(&mut self, sent: usize) {
-        let mut bytes = self.sent_bytes + sent;
-        while let Some(index) = self.outbox.front().copied() {
-            let Some(slot) = self.slots.get_mut(index) else {
-                break;
-            };
-            let whole = slot.reply.len() + slot.buffer.as_ref().map_or(0, |buffer| buffer.len());
-            if bytes < whole {
-                break;
-            }
-            bytes -= whole;
-            slot.buffer = None;
-            let lent = core::mem::take(&mut slot.bytes);
-            self.lent_bytes -= lent;
-            self.memory.returned(lent);
-            self.outbox.pop_front();
-            self.free.push(index);
-        }
-        self.sent_bytes = bytes;
     }
 
     /// Adds what was done to the export's statistics.

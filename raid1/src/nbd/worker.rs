@@ -6,6 +6,8 @@
 //!   messages: adopt a connection, listen, stop listening, close an export
 //! ```
 
+mod accept;
+
 use alloc::boxed::Box;
 use alloc::rc::Rc;
 use alloc::sync::Arc;
@@ -22,16 +24,16 @@ use barespdk::poller::{Polled, Poller};
 use barespdk::{log_error, log_notice, log_warn};
 
 use super::connection::{Connection, Host};
-use super::export::{CONNECTIONS_MAX, Export, Place, Visit};
+use super::export::{Export, Place, Visit};
 use super::memory::Memory;
 use super::session::End;
 use super::socket::{Event, Socket, Watch};
 
-/// How many connections are accepted in one turn.
-const ACCEPTS_MAX: usize = 16;
-
 /// In every so many turns with something to do, those are looked at that are watched.
 const WATCH_TURNS: u32 = 32;
+
+/// How many connections a second are logged that were broken.
+const COMPLAINTS_MAX: u32 = 10;
 
 /// Tokens of listeners have this bit.
 const LISTENER: u64 = 1 << 63;
@@ -64,6 +66,8 @@ struct Worker {
     /// Which thread is to have the next connection.
     next_worker: Cell<usize>,
     turns: u32,
+    /// How many connections were broken in this second.
+    complaints: u32,
     /// Whether the thread sleeps when nothing is busy. Sockets that are asked would not rouse it.
     can_sleep: bool,
 }
@@ -110,6 +114,7 @@ impl Running {
             served: Vec::new(),
             next_worker: Cell::new(0),
             turns: 0,
+            complaints: 0,
             can_sleep: false,
         }));
         let turn = |worker: &Rc<RefCell<Worker>>| {
@@ -331,10 +336,15 @@ impl Worker {
             .map_or("(none yet)", |export| &export.name);
         match end {
             End::Done | End::Broken(Errno::EPIPE) => {}
+            // Not as many lines as a client likes.
+            _ if self.complaints == COMPLAINTS_MAX => {}
             End::Broken(errno) => log_notice!("nbd export {name}: a connection ended: {errno}"),
             End::Violation(violation) => {
                 log_warn!("nbd export {name}: a connection was dropped: {violation}");
             }
+        }
+        if !matches!(end, End::Done) {
+            self.complaints = COMPLAINTS_MAX.min(self.complaints + 1);
         }
         self.close(index, None);
     }
@@ -392,76 +402,6 @@ impl Worker {
         }
     }
 
-    /// Accepts connections, and spreads them over the threads.
-    #[cold]
-    fn accept(&mut self) {
-        for at in 0..self.places.len() {
-            let Some(watched) = self.places.get(at) else {
-                return;
-            };
-            if !watched.is_armed {
-                continue;
-            }
-            let place = Arc::clone(&watched.place);
-            for _ in 0..ACCEPTS_MAX {
-                match place.listener.accept() {
-                    Ok(socket) => self.admit(&place, socket),
-                    Err(Errno::EAGAIN) => break,
-                    // The client has gone already, or a signal came.
-                    Err(errno) if [libc::ECONNABORTED, libc::EINTR].contains(&errno.number()) => {}
-                    Err(errno) => {
-                        log_error!(
-                            "nbd {}: no connection can be accepted for now: {errno}",
-                            place.listener.address()
-                        );
-                        self.disarm(at);
-                        break;
-                    }
-                }
-            }
-        }
-    }
-
-    fn admit(&self, place: &Arc<Place>, socket: Socket) {
-        let Some(visit) = place.enter() else {
-            if !place.is_full.swap(true, Ordering::Relaxed) {
-                log_warn!(
-                    "nbd {}: there are {CONNECTIONS_MAX} connections, the most there can be; further \
-                     ones are refused",
-                    place.listener.address()
-                );
-            }
-            return;
-        };
-        let turn = self.next_worker.get();
-        self.next_worker.set(turn.wrapping_add(1));
-        let Some(worker) = place.workers.get(turn % place.workers.len().max(1)) else {
-            return;
-        };
-        if let Err(error) = worker.send(move || adopt(socket, visit)) {
-            log_error!("nbd: a connection was dropped: {}", error.errno);
-        }
-    }
-
-    /// Stops asking for connections that cannot be accepted, which would be told again and again.
-    fn disarm(&mut self, at: usize) {
-        if let Some(watched) = self.places.get_mut(at) {
-            self.watch.remove_listener(&watched.place.listener);
-            watched.is_armed = false;
-        }
-    }
-
-    /// Accepts connections again.
-    fn arm(&mut self) {
-        for watched in self.places.iter_mut().filter(|watched| !watched.is_armed) {
-            let token = LISTENER | watched.place.id;
-            watched.is_armed = self
-                .watch
-                .add_listener(&watched.place.listener, token)
-                .is_ok();
-        }
-    }
-
     fn adopt(&mut self, socket: Socket, visit: Visit) {
         let index = self.gaps.last().copied().unwrap_or(self.connections.len());
         let connection = Some(Box::new(Connection::new(socket, visit)));
@@ -477,12 +417,14 @@ impl Worker {
 
     fn second_passed(&mut self) {
         self.arm();
+        self.complaints = 0;
+        let was_short = self.memory.was_short();
         for index in 0..self.connections.len() {
             let why = self
                 .connections
                 .get_mut(index)
                 .and_then(Option::as_mut)
-                .and_then(|connection| connection.second_passed());
+                .and_then(|connection| connection.second_passed(was_short));
             if why.is_some() {
                 self.close_cold(index, why);
             }
