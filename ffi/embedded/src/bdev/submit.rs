@@ -117,7 +117,9 @@ pub(super) fn again(mut io: Io) {
     io.channel().begin();
     io.internal.error.nvme.cdw0 = 0;
     io.num_retries = io.num_retries.wrapping_add(1);
-    hand_over(io);
+    // This may be inside of the submission of this request, or of another one that counts on no
+    // answer before it is over.
+    call_module(io);
 }
 
 /// Completes a request in place of its module, from inside its submission.
