@@ -4,9 +4,9 @@
 //! has to leak, for leak checkers.
 
 mod exit;
-mod interrupts;
 #[path = "../harness/mod.rs"]
 mod harness;
+mod interrupts;
 mod io_devices;
 mod locals;
 mod pollers;
