@@ -1,22 +1,12 @@
-use std::ffi::{CStr, c_char, c_int, c_void};
+use std::ffi::{CStr, c_int, c_void};
 use std::os::fd::RawFd;
 use std::rc::Rc;
 
 use barespdk_sys::{
-    SPDK_POLLER_BUSY, SPDK_POLLER_IDLE, spdk_poller, spdk_poller_register_named,
+    SPDK_POLLER_BUSY, SPDK_POLLER_IDLE, spdk_interrupt, spdk_interrupt_mode_is_enabled,
+    spdk_interrupt_register, spdk_interrupt_unregister, spdk_poller, spdk_poller_register_named,
     spdk_poller_unregister,
 };
-
-// The layers above have no use for them, so that barespdk_sys does not declare them.
-unsafe extern "C" {
-    fn spdk_interrupt_register(
-        efd: c_int,
-        fn_: Option<unsafe extern "C" fn(ctx: *mut c_void) -> c_int>,
-        arg: *mut c_void,
-        name: *const c_char,
-    ) -> *mut c_void;
-    fn spdk_interrupt_unregister(pintr: *mut *mut c_void);
-}
 
 /// What a poller calls.
 pub(super) trait Poll: 'static {
@@ -65,7 +55,7 @@ impl<T: Poll> Drop for Poller<T> {
 
 /// Polls when a descriptor is readable, which wakes a thread's reactor. Dropped on its thread.
 pub(super) struct Interrupt<T: Poll> {
-    raw: *mut c_void,
+    raw: *mut spdk_interrupt,
     _target: Rc<T>,
 }
 
@@ -75,6 +65,10 @@ impl<T: Poll> Interrupt<T> {
     ///
     /// The descriptor is to stay open until the interrupt is dropped.
     pub(super) fn register(target: &Rc<T>, fd: RawFd, name: &CStr) -> Option<Self> {
+        // SAFETY: no preconditions.
+        if !unsafe { spdk_interrupt_mode_is_enabled() } {
+            return None;
+        }
         // SAFETY: the argument is alive until the interrupt is unregistered, in `drop`; the name is
         // copied.
         let raw = unsafe {
