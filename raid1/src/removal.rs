@@ -16,7 +16,7 @@ use alloc::string::{String, ToString};
 use barespdk::errno::Errno;
 use barespdk::module::Bdev;
 use barespdk::thread::Thread;
-use barespdk::{log_error, log_warn, runtime};
+use barespdk::{log_error, log_warn, planted, runtime};
 
 use crate::legs::{LegSet, Slot, TakeOut};
 use crate::mirror::Mirror;
@@ -41,13 +41,22 @@ pub(crate) async fn take_out(
         );
     }
     if taken != TakeOut::Last {
+        if planted::is("leg_dropped_at_once") {
+            mirror
+                .for_each_channel(move |_, channel| channel.drop_leg(slot))
+                .await?;
+        }
         // Also where another is about to take it out: that may not have reached all threads yet.
         mirror
             .for_each_channel(move |_, channel| channel.stop_reading(slot))
             .await?;
         // What is dropped is dropped when the lock is free.
         let out = mirror.device().legs.lock().take_out(slot);
-        drop(out);
+        if planted::is("leg_never_closed") {
+            core::mem::forget(out);
+        } else {
+            drop(out);
+        }
         mirror
             .for_each_channel(move |_, channel| channel.drop_leg(slot))
             .await?;
@@ -62,12 +71,14 @@ pub(crate) async fn eject(mirror: &Mirror, slot: Slot, reason: &'static str) -> 
     let Some(app) = Thread::app() else {
         return false;
     };
-    let taken = app
-        .spawn(move || async move {
-            let mirror = mirrors::find(&name).ok_or(Errno::ENODEV)?;
-            take_out(&mirror, slot, reason).await
-        })
-        .await;
+    let taken = app.spawn(move || async move {
+        let mirror = mirrors::find(&name).ok_or(Errno::ENODEV)?;
+        take_out(&mirror, slot, reason).await
+    });
+    if planted::is("ejected_leg_read_on") {
+        return true;
+    }
+    let taken = taken.await;
     match taken {
         Ok(Ok(TakeOut::Out | TakeOut::WasOut)) => true,
         Ok(Ok(TakeOut::Last)) => false,

@@ -43,6 +43,7 @@ use super::status::{IoError, Status};
 use crate::errno::Errno;
 use crate::executor::task::Header;
 use crate::executor::waker;
+use crate::planted;
 
 /// How often an I/O is tried again at once, where SPDK says that it lacks memory and also that
 /// there is no need to wait for it: then there are `spdk_bdev_io`, and it is the process that has no
@@ -224,7 +225,7 @@ impl Slot {
         // SAFETY: a taken slot keeps its channel.
         let channel = unsafe { this.channel.as_ref() };
         for _ in 0..RETRIES_AT_ONCE {
-            if rc != -libc::ENOMEM {
+            if rc != -libc::ENOMEM || planted::is("no_memory_is_an_error") {
                 break;
             }
             this.op.set(op);
@@ -338,6 +339,9 @@ unsafe extern "C" fn complete(io: *mut ffi::spdk_bdev_io, success: bool, slot: *
             Err(IoError::Failed(Status::of(NonNull::new_unchecked(io))))
         };
         ffi::spdk_bdev_free_io(io);
+        if planted::is("completion_lost") && io.addr() % 7 == 0 {
+            return;
+        }
         settle(NonNull::new_unchecked(slot.cast()), outcome);
     }
 }

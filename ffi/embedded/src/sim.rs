@@ -17,6 +17,8 @@
 
 use std::ffi::CStr;
 use std::ptr::null;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
 
 use barespdk_sys::{
     spdk_env_fini, spdk_env_init, spdk_env_opts, spdk_env_opts_init, spdk_thread_create,
@@ -80,6 +82,35 @@ pub fn is_installed() -> bool {
 /// Microseconds of virtual time since the start.
 pub fn now_us() -> u64 {
     clock::now().saturating_sub(START_TICKS) / (clock::HZ / 1_000_000)
+}
+
+/// The end of virtual time, in ticks.
+static LIMIT: AtomicU64 = AtomicU64::new(u64::MAX);
+
+/// What then happens.
+static AT_LIMIT: Mutex<Option<fn()>> = Mutex::new(None);
+
+/// Has `at_limit` called once this much virtual time has passed from now on, instead of any limit that
+/// was set before: what waits in vain shows so.
+pub fn limit_us(us: u64, at_limit: fn()) {
+    let ticks = us.saturating_mul(clock::HZ / 1_000_000);
+    LIMIT.store(clock::now().saturating_add(ticks), Ordering::Relaxed);
+    *AT_LIMIT.lock().unwrap_or_else(PoisonError::into_inner) = Some(at_limit);
+}
+
+/// Calls what is to be called at the limit, if it is reached.
+pub(crate) fn check_limit(now: u64) {
+    if now < LIMIT.load(Ordering::Relaxed) {
+        return;
+    }
+    LIMIT.store(u64::MAX, Ordering::Relaxed);
+    let at_limit = AT_LIMIT
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .take();
+    if let Some(at_limit) = at_limit {
+        at_limit();
+    }
 }
 
 /// A random number below `bound`, which is not 0.

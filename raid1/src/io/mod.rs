@@ -6,6 +6,7 @@ mod write;
 
 use barespdk::bdev::{IoType, Status};
 use barespdk::module::{Pass, Request};
+use barespdk::planted;
 
 use crate::channel::Channel;
 use crate::legs::LegSet;
@@ -18,13 +19,18 @@ pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
     let offset = request.offset_blocks();
     match request.io_type() {
         IoType::READ => {
+            let offset = offset ^ u64::from(planted::is("read_of_another_block"));
             let slot = channel.with_least_loaded(LegSet::EMPTY, |leg| request.read(leg, offset));
             if let Some(slot) = slot {
                 request.note(LegSet::of(slot).bits());
             }
         }
         IoType::WRITE if channel.missing().is_empty() => {
-            channel.for_each_leg(|_, leg| request.write(leg, offset));
+            channel.for_each_leg(|slot, leg| {
+                if !(planted::is("write_skips_a_leg") && slot.index() == 1) {
+                    request.write(leg, offset);
+                }
+            });
             request.note(channel.present().bits());
         }
         _ => {}

@@ -108,6 +108,7 @@ impl Simulation {
 
     /// Lets time pass until somebody may have something to do.
     fn jump(&mut self, now: u64) {
+        crate::sim::check_limit(now);
         let mut until = u64::MAX;
         for thread in &self.threads {
             // SAFETY: a thread of a reactor is alive.

@@ -2,6 +2,8 @@
 
 use clap::Parser;
 
+use crate::planted::FAULTS;
+
 /// Drives a mirror over simulated disks and checks all that it does.
 ///
 /// Everything follows from the seed: a run that finds a fault finds it again. Then the fewest steps
@@ -35,6 +37,14 @@ pub(crate) struct Arguments {
     /// Do not search for the fewest steps that fail
     #[arg(long)]
     pub(crate) no_shrink: bool,
+
+    /// Run with a fault that was put in on purpose; needs a build with `--cfg planted`
+    #[arg(long, value_name = "FAULT", value_parser = clap::builder::PossibleValuesParser::new(FAULTS))]
+    pub(crate) plant: Option<String>,
+
+    /// Print the names of the faults that can be planted
+    #[arg(long)]
+    pub(crate) list_planted: bool,
 
     /// This process is one run; the steps to take stand on its standard input
     #[arg(long, hide = true)]

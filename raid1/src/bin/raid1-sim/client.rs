@@ -9,21 +9,35 @@ use barespdk::runtime;
 use barespdk::thread::Thread;
 
 use crate::plan::{Act, BLOCK_SIZE, Blocks, Kind, NUM_BLOCKS, Step};
+use crate::run::expect_progress;
 use crate::world::World;
 use crate::{content, leg, verdict};
+
+/// How long a client waits for others to have a channel.
+const START_PAUSE: Duration = Duration::from_micros(20);
 
 /// How long a client waits for blocks that another one writes.
 const LOCKED_PAUSE: Duration = Duration::from_micros(3);
 
+/// A channel to the mirror.
+pub(crate) fn channel(desc: &Desc) -> Channel {
+    match Channel::new(desc) {
+        Ok(channel) => channel,
+        Err(errno) => verdict::failed(&format!("a thread has no channel: {errno}")),
+    }
+}
+
 /// Takes steps until none is left for the thread.
 pub(crate) async fn run(desc: Desc, thread: usize) {
-    let channel = match Channel::new(&desc) {
-        Ok(channel) => channel,
-        Err(errno) => verdict::failed(&format!("thread {thread} has no channel: {errno}")),
-    };
+    let channel = channel(&desc);
+    World::with(|world| world.ready += 1);
+    while !World::with(|world| world.goes) {
+        let _ = runtime::sleep(START_PAUSE).await;
+    }
     while let Some(step) = World::with(|world| world.next(thread)) {
         take(&channel, step).await;
         World::with(|world| world.ended += 1);
+        expect_progress();
     }
     drop(channel);
     drop(desc);
@@ -174,11 +188,7 @@ async fn unregister(index: usize) -> Result<(), Errno> {
 }
 
 /// Reads the whole mirror, with nothing in flight, and compares the legs that are in it.
-pub(crate) async fn compare(desc: Desc) {
-    let channel = match Channel::new(&desc) {
-        Ok(channel) => channel,
-        Err(errno) => verdict::failed(&format!("no channel at the end: {errno}")),
-    };
+pub(crate) async fn compare(channel: Channel) {
     for offset in 0..NUM_BLOCKS {
         let blocks = Blocks { offset, count: 1 };
         if let Err(error) = read(&channel, blocks).await {

@@ -17,6 +17,7 @@ mod content;
 mod disk;
 mod leg;
 mod plan;
+mod planted;
 mod run;
 mod shrink;
 mod trial;
@@ -33,6 +34,14 @@ use plan::Plan;
 
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
+    if arguments.list_planted {
+        planted::FAULTS.iter().for_each(|fault| println!("{fault}"));
+        return ExitCode::SUCCESS;
+    }
+    if let Some(Err(error)) = arguments.plant.as_deref().map(planted::plant) {
+        eprintln!("raid1-sim: --plant: {error}");
+        return ExitCode::from(2);
+    }
     if arguments.is_child() {
         let mut plan = Plan::of(arguments.seed, arguments.ops);
         if let Err(error) = trial::keep_what_was_asked(&mut plan) {

@@ -90,6 +90,9 @@ pub(crate) struct Plan {
     pub(crate) legs: usize,
     /// Clients on each thread: how many requests it has in flight.
     pub(crate) depth: usize,
+    /// How many requests the bdev layer has memory for, beyond one for each client; none if it has
+    /// plenty.
+    pub(crate) spare_requests: Option<u64>,
     /// Longest time that a leg takes for half of a request, in microseconds.
     pub(crate) latency_us_max: u64,
     pub(crate) steps: Vec<Step>,
@@ -108,6 +111,7 @@ impl Plan {
             threads,
             legs,
             depth: 1 << rng.usize(0..=5),
+            spare_requests: rng.bool().then(|| rng.u64(8..=40)),
             latency_us_max: 1 << rng.u64(0..=10),
             steps: Vec::with_capacity(ops as usize),
         };

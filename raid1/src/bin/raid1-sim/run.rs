@@ -15,8 +15,20 @@ use crate::{client, leg, verdict};
 /// The mirror's bdev.
 const MIRROR: &str = "mirror";
 
-/// In so much virtual time some step must end.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// In so much virtual time some step must end, in microseconds: a write that a reset aborts is tried for
+/// five seconds.
+const PATIENCE_US: u64 = 10_000_000;
+
+/// Expects something to end soon.
+pub(crate) fn expect_progress() {
+    barespdk_embedded::sim::limit_us(PATIENCE_US, || {
+        let (clients, ended) = World::with(|world| (world.clients, world.ended));
+        verdict::failed(&match clients {
+            0 => "the mirror, its legs or their threads do not come to their end".to_owned(),
+            _ => format!("a request is lost: after {ended} steps no more end"),
+        });
+    });
+}
 
 /// Runs a plan, to the end of the process.
 pub(crate) fn run(plan: Plan) -> ! {
@@ -54,7 +66,16 @@ fn configuration(plan: &Plan) -> Vec<u8> {
         "method": "raid1_create",
         "params": { "name": MIRROR, "base_bdevs": legs },
     });
-    let config = json!({ "subsystems": [{ "subsystem": "bdev", "config": [create] }] });
+    let mut calls = vec![create];
+    if let Some(spare) = plan.spare_requests {
+        let clients = (plan.threads * plan.depth) as u64;
+        let options = json!({
+            "method": "bdev_set_options",
+            "params": { "bdev_io_pool_size": clients + spare, "bdev_io_cache_size": 1 },
+        });
+        calls.insert(0, options);
+    }
+    let config = json!({ "subsystems": [{ "subsystem": "bdev", "config": calls }] });
     config.to_string().into_bytes()
 }
 
@@ -68,6 +89,10 @@ fn open() -> Desc {
 /// The whole run, on the app thread.
 async fn conduct() {
     let (threads, depth) = World::with(|world| (world.plan.threads, world.plan.depth));
+    expect_progress();
+    // A channel takes memory, so all are made before that is in use.
+    let desc = open();
+    let channel = client::channel(&desc);
     let mut started = Vec::new();
     for index in 0..threads {
         let Ok(thread) = Thread::create(&format!("clients{index}"), None) else {
@@ -78,8 +103,12 @@ async fn conduct() {
         }
         started.push(thread);
     }
-    wait().await;
-    client::compare(open()).await;
+    until(|world| world.ready == world.clients).await;
+    World::with(|world| world.goes = true);
+    until(|world| world.clients == 0).await;
+    client::compare(channel).await;
+    drop(desc);
+    expect_progress();
     for thread in started {
         if let Err(errno) = thread.request_exit() {
             verdict::failed(&format!("thread {} does not exit: {errno}", thread.name()));
@@ -90,29 +119,11 @@ async fn conduct() {
     }
 }
 
-/// Waits for the clients. A request that never ends shows.
-async fn wait() {
-    let mut seen = 0;
-    let mut waited = Duration::ZERO;
-    loop {
-        let pause = Duration::from_millis(10);
-        if let Err(error) = runtime::sleep(pause).await {
+/// Waits until a condition holds.
+async fn until(condition: impl Fn(&World) -> bool) {
+    while !World::with(|world| condition(world)) {
+        if let Err(error) = runtime::sleep(Duration::from_micros(100)).await {
             verdict::failed(&format!("nobody can wait: {error:?}"));
-        }
-        let (clients, ended) = World::with(|world| (world.clients, world.ended));
-        if clients == 0 {
-            return;
-        }
-        waited = if ended == seen {
-            waited + pause
-        } else {
-            Duration::ZERO
-        };
-        seen = ended;
-        if waited > PATIENCE {
-            verdict::failed(&format!(
-                "a request is lost: {ended} steps have ended, no more do"
-            ));
         }
     }
 }

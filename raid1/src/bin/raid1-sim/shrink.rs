@@ -5,6 +5,7 @@
 
 use std::time::{Duration, Instant};
 
+use crate::arguments::Arguments;
 use crate::plan::Plan;
 use crate::trial;
 
@@ -12,21 +13,21 @@ use crate::trial;
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Prints the trace of the fewest steps found.
-pub(crate) fn shrink(seed: u64, ops: u64) {
-    let all = Plan::of(seed, ops).steps;
+pub(crate) fn shrink(arguments: &Arguments, seed: u64) {
+    let all = Plan::of(seed, arguments.ops).steps;
     let all: Vec<u64> = all.iter().map(|step| step.number).collect();
     let deadline = Instant::now() + PATIENCE;
     let fewest = fewest(all, |steps| {
-        Instant::now() < deadline && fails(seed, ops, steps)
+        Instant::now() < deadline && fails(arguments, seed, steps)
     });
-    match trial::run(seed, ops, Some(&fewest), true) {
+    match trial::run(arguments, seed, Some(&fewest), true) {
         Ok(outcome) => println!("{} steps are enough:\n{}", fewest.len(), outcome.output),
         Err(error) => println!("the fewest steps cannot be run: {error}"),
     }
 }
 
-fn fails(seed: u64, ops: u64, steps: &[u64]) -> bool {
-    trial::run(seed, ops, Some(steps), false).is_ok_and(|outcome| outcome.fault.is_some())
+fn fails(arguments: &Arguments, seed: u64, steps: &[u64]) -> bool {
+    trial::run(arguments, seed, Some(steps), false).is_ok_and(|outcome| outcome.fault.is_some())
 }
 
 /// A short list of `steps` that still fails, which all of them do.

@@ -34,7 +34,7 @@ pub(crate) fn all(arguments: &Arguments) -> ExitCode {
     };
     while more(runs) {
         let seed = arguments.seed.wrapping_add(runs);
-        let outcome = match run(seed, arguments.ops, None, arguments.trace) {
+        let outcome = match run(arguments, seed, None, arguments.trace) {
             Ok(outcome) => outcome,
             Err(error) => {
                 eprintln!("raid1-sim: a run cannot be started: {error}");
@@ -81,7 +81,7 @@ fn progress(arguments: &Arguments) -> ProgressBar {
 fn report(arguments: &Arguments, seed: u64, fault: &str) {
     println!("seed {seed}: {fault}");
     if !arguments.no_shrink {
-        shrink::shrink(seed, arguments.ops);
+        shrink::shrink(arguments, seed);
     }
     println!(
         "again: raid1-sim --seed {seed} --ops {} --trace",
@@ -90,12 +90,20 @@ fn report(arguments: &Arguments, seed: u64, fault: &str) {
 }
 
 /// Runs one seed in a process of its own, with all of its steps or only those that are to be kept.
-pub(crate) fn run(seed: u64, ops: u64, keep: Option<&[u64]>, trace: bool) -> io::Result<Outcome> {
+pub(crate) fn run(
+    arguments: &Arguments,
+    seed: u64,
+    keep: Option<&[u64]>,
+    trace: bool,
+) -> io::Result<Outcome> {
     let mut command = Command::new(std::env::current_exe()?);
     command
         .args(["--child", "--seed", &seed.to_string()])
-        .args(["--ops", &ops.to_string()])
+        .args(["--ops", &arguments.ops.to_string()])
         .args(trace.then_some("--trace"));
+    if let Some(fault) = &arguments.plant {
+        command.args(["--plant", fault]);
+    }
     let mut child = command
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())

@@ -21,6 +21,10 @@ pub(crate) struct World {
     pub(crate) ended: u64,
     /// Clients that are not done.
     pub(crate) clients: usize,
+    /// Clients that have their channel.
+    pub(crate) ready: usize,
+    /// Whether they may begin.
+    pub(crate) goes: bool,
 }
 
 thread_local! {
@@ -43,6 +47,8 @@ impl World {
             resets: 0,
             resetting: 0,
             ended: 0,
+            ready: 0,
+            goes: false,
         }));
     }
 
