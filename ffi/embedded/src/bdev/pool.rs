@@ -201,13 +201,14 @@ pub(super) unsafe fn of<'a>(channel: *mut spdk_io_channel) -> &'a Pool {
 /// Sets the pool up, for the modules that there are. On the app thread.
 pub(super) fn start() {
     let (limit, context_size) = {
-        let registry = registry();
-        let sizes = registry.modules.iter().filter_map(|module| {
+        let options = registry().options;
+        let modules = registry().modules.clone();
+        let sizes = modules.iter().filter_map(|module| {
             let get = module.get().get_ctx_size?;
             // SAFETY: a function of a module, which may be called at any time.
             usize::try_from(unsafe { get() }).ok()
         });
-        (registry.options.bdev_io_pool_size, sizes.max().unwrap_or(0))
+        (options.bdev_io_pool_size, sizes.max().unwrap_or(0))
     };
     let mut store = lock(&STORE);
     store.limit = limit;
