@@ -238,3 +238,17 @@ fn a_client_that_has_gone_is_forgotten() {
     conn.send();
     assert!(conn.is_done());
 }
+
+#[test]
+fn a_client_that_asks_much_has_to_wait_for_answers() {
+    let (mut conn, mut client) = pair();
+    client.write_all(&b"{}".repeat(3000)).unwrap();
+    assert!(conn.receive());
+    assert_eq!(requests(&mut conn).len(), 3000);
+    client.write_all(b"{}").unwrap();
+    assert!(!conn.receive());
+    for _ in 0..2000 {
+        conn.answered(b"{}".to_vec());
+    }
+    assert!(conn.receive());
+}

@@ -13,6 +13,9 @@ const RECEIVED_MAX: usize = 32 << 10;
 /// A client with as many bytes of responses unread is not read from.
 const UNREAD_MAX: usize = 1 << 20;
 
+/// A client that waits for as many answers is not read from.
+const OUTSTANDING_MAX: usize = 1024;
+
 /// What a client has sent.
 pub(in crate::rpc) enum Input {
     /// Nothing whole.
@@ -65,7 +68,10 @@ impl Conn {
     }
 
     fn listens(&self) -> bool {
-        !self.deaf && !self.broken && self.unread <= UNREAD_MAX
+        !self.deaf
+            && !self.broken
+            && self.unread <= UNREAD_MAX
+            && self.outstanding < OUTSTANDING_MAX
     }
 
     /// Sees to it that we are woken when the client sends something, if that is `wanted`. Tells
