@@ -99,6 +99,7 @@ pub fn limit_us(us: u64, at_limit: fn()) {
 }
 
 /// Calls what is to be called at the limit, if it is reached.
+#[inline]
 pub(crate) fn check_limit(now: u64) {
     if now < LIMIT.load(Ordering::Relaxed) {
         return;

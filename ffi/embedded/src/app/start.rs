@@ -162,7 +162,8 @@ unsafe fn prepare(
         asked: false,
         code: 0,
     });
-    let signals = if opts.disable_signal_handlers {
+    // A simulation may never come to look at a signal: it ends at once.
+    let signals = if opts.disable_signal_handlers || crate::sim::is_installed() {
         None
     } else {
         let signals = Signals::install(ask_for_end);

@@ -78,6 +78,7 @@ impl Simulation {
     /// One turn of a thread that has something to do, or a jump in time. False if threads have gone.
     fn turn(&mut self) -> bool {
         let now = clock::now();
+        crate::sim::check_limit(now);
         let count = self.threads.len();
         if count == 0 {
             return false;
@@ -108,7 +109,6 @@ impl Simulation {
 
     /// Lets time pass until somebody may have something to do.
     fn jump(&mut self, now: u64) {
-        crate::sim::check_limit(now);
         let mut until = u64::MAX;
         for thread in &self.threads {
             // SAFETY: a thread of a reactor is alive.

@@ -17,7 +17,7 @@ use crate::{content, leg, verdict};
 const START_PAUSE: Duration = Duration::from_micros(20);
 
 /// How long a client waits for blocks that another one writes.
-const LOCKED_PAUSE: Duration = Duration::from_micros(3);
+const LOCKED_PAUSE: Duration = Duration::from_micros(50);
 
 /// A channel to the mirror.
 pub(crate) fn channel(desc: &Desc) -> Channel {
