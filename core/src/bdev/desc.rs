@@ -9,6 +9,8 @@ use core::fmt;
 use core::ptr;
 use core::sync::atomic::{AtomicBool, Ordering};
 
+// The models of loom have no arena for all.
+#[cfg(not(loom))]
 use barespdk_alloc_dma::{AllocError, DmaBuf};
 use barespdk_sys as ffi;
 
@@ -21,6 +23,7 @@ use crate::thread::record::Record;
 use crate::uuid::Uuid;
 
 /// What no buffer is aligned below, lest two threads share a line.
+#[cfg(not(loom))]
 const CACHE_LINE: usize = 64;
 
 /// What happened to an open bdev: `enum spdk_bdev_event_type`.
@@ -208,6 +211,7 @@ impl Desc {
     ///
     /// # Errors
     /// As [`DmaBuf::new`].
+    #[cfg(not(loom))]
     pub fn buffer(&self, len: usize) -> Result<DmaBuf, AllocError> {
         DmaBuf::new(len, self.buf_align().max(CACHE_LINE))
     }
