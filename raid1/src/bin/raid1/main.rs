@@ -21,6 +21,8 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use barespdk::app::{App, AppError};
+#[cfg(not(any(feature = "embedded", feature = "spdk")))]
+compile_error!("choose what raid1 runs on: the feature `embedded` or `spdk`");
 // Defines SPDK's functions. An executable's matter: a library uses those of its application.
 #[cfg(all(feature = "embedded", not(feature = "spdk")))]
 use barespdk_embedded as _;
