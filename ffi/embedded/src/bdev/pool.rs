@@ -3,7 +3,8 @@
 //! A thread takes from its share and gives back to it. A share that is empty takes from the pool,
 //! unless somebody of the thread waits already: who waits goes first. As a share is filled when it
 //! is made, a thread that waits has requests of its own in flight, and the first that ends lets the
-//! first that waits go on.
+//! first that waits go on. But those in flight may be served by others, which are what waits; so while
+//! somebody waits, a timer looks for requests that other threads have given back to the pool.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::cell::{Cell, RefCell};
@@ -24,6 +25,9 @@ use super::{bounce, lock};
 /// Requests stand on lines of the cache, and are made by so many at a time.
 const ALIGN: usize = 64;
 const CHUNK: u32 = 64;
+
+/// How often a thread that waits looks into the pool.
+const LOOK_US: u64 = 10_000;
 
 /// The requests that no thread has. They are made when they are first wanted.
 struct Store {
@@ -107,6 +111,8 @@ pub(super) struct Pool {
     limit: u32,
     first_waiting: Cell<*mut spdk_bdev_io_wait_entry>,
     last_waiting: Cell<*mut spdk_bdev_io_wait_entry>,
+    /// While somebody waits, and a moment longer.
+    poller: Cell<*mut spdk_poller>,
     pub(super) buffers: Share,
     shared: RefCell<Vec<NonNull<Shared>>>,
 }
@@ -127,7 +133,7 @@ impl Pool {
 
     #[inline]
     fn put(&self, mut io: Io) {
-        if self.count.get() >= self.limit {
+        if self.count.get() >= self.limit && self.first_waiting.get().is_null() {
             lock(&STORE).put(io);
             return;
         }
@@ -161,6 +167,17 @@ impl Pool {
         if self.count.get() > 0 {
             return false;
         }
+        if self.poller.get().is_null() {
+            // SAFETY: on the thread of the pool; unregistered before that goes.
+            self.poller.set(unsafe {
+                spdk_poller_register_named(
+                    Some(look),
+                    ptr::from_ref(self).cast_mut().cast(),
+                    LOOK_US,
+                    c"bdev_io_wait".as_ptr(),
+                )
+            });
+        }
         // SAFETY: the caller's word, for this entry and those that wait.
         unsafe {
             (*entry).link.tqe_prev = ptr::null_mut();
@@ -180,6 +197,34 @@ impl Pool {
         }
         true
     }
+}
+
+impl Pool {
+    fn stop(&self) {
+        let mut poller = self.poller.replace(ptr::null_mut());
+        // SAFETY: this thread's, or NULL.
+        unsafe { spdk_poller_unregister(&mut poller) };
+    }
+}
+
+unsafe extern "C" fn look(pool: *mut c_void) -> c_int {
+    // SAFETY: registered by `wait`, and unregistered before the end.
+    let pool = unsafe { &*pool.cast::<Pool>() };
+    if pool.first_waiting.get().is_null() {
+        pool.stop();
+        return SPDK_POLLER_IDLE as c_int;
+    }
+    let mut found = SPDK_POLLER_IDLE;
+    while !pool.first_waiting.get().is_null() {
+        let Some(io) = lock(&STORE).take() else { break };
+        found = SPDK_POLLER_BUSY;
+        pool.put(io);
+        if pool.count.get() > 0 {
+            // Nobody took it.
+            break;
+        }
+    }
+    found as c_int
 }
 
 /// The io_device of the pools.
@@ -264,6 +309,7 @@ unsafe extern "C" fn create(_: *mut c_void, context: *mut c_void) -> c_int {
         limit: options.bdev_io_cache_size,
         first_waiting: Cell::new(ptr::null_mut()),
         last_waiting: Cell::new(ptr::null_mut()),
+        poller: Cell::new(ptr::null_mut()),
         buffers,
         shared: RefCell::new(Vec::new()),
     };
@@ -296,6 +342,7 @@ unsafe extern "C" fn destroy(_: *mut c_void, context: *mut c_void) {
     let pool = context.cast::<Pool>();
     // SAFETY: made by `create`; nobody has it any more.
     unsafe {
+        (*pool).stop();
         (*pool).empty();
         pool.drop_in_place();
     }
@@ -369,7 +416,8 @@ pub(super) fn wait(mut io: Io, go_on: fn(Io)) {
             bdev,
             cb_fn: Some(waited),
             cb_arg: io.context(),
-            dep_unblock: false,
+            // It holds a request already: those that hold none can wait.
+            dep_unblock: true,
             pad: [0; 7],
             link: spdk_bdev_io_wait_entry__link {
                 tqe_next: ptr::null_mut(),

@@ -17,7 +17,8 @@ use super::submit;
 /// there are fewer than twice as many.
 const THRESHOLD: u64 = 8;
 
-/// How often they are tried where no request is left to end.
+/// How often they are tried where none ends: none may be left, or all that are may wait for buffers
+/// that those have which lack memory.
 const RETRY_US: u64 = 10_000;
 
 pub(super) struct Shared {
@@ -69,7 +70,7 @@ impl Shared {
         self.threshold
             .set((outstanding / 2).max(outstanding.saturating_sub(THRESHOLD)));
         self.waiting.push_front(io);
-        if outstanding == 0 && self.poller.get().is_null() {
+        if self.poller.get().is_null() {
             // SAFETY: on the thread of the channel; unregistered by `stop` at the latest.
             self.poller.set(unsafe {
                 spdk_poller_register_named(
@@ -96,7 +97,13 @@ impl Shared {
     pub(super) fn retry(&self) {
         // Some modules cannot take a request while they complete one; and one that is large may
         // need what several small ones give back.
-        if self.aborting.get() || self.outstanding.get() > self.threshold.get() {
+        if self.outstanding.get() <= self.threshold.get() {
+            self.retry_now();
+        }
+    }
+
+    fn retry_now(&self) {
+        if self.aborting.get() {
             return;
         }
         while let Some(io) = self.waiting.pop_front() {
@@ -124,10 +131,10 @@ impl Shared {
 unsafe extern "C" fn poll(shared: *mut c_void) -> c_int {
     // SAFETY: registered by `wait`, and unregistered before the end.
     let shared = unsafe { &*shared.cast::<Shared>() };
-    shared.retry();
-    if !shared.waiting.is_empty() && shared.outstanding.get() == 0 {
-        return SPDK_POLLER_BUSY as c_int;
+    if shared.waiting.is_empty() {
+        shared.stop();
+        return SPDK_POLLER_IDLE as c_int;
     }
-    shared.stop();
-    SPDK_POLLER_IDLE as c_int
+    shared.retry_now();
+    SPDK_POLLER_BUSY as c_int
 }

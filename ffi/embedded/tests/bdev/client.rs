@@ -19,6 +19,9 @@ const _: () = assert!(REGION * CLIENTS < NUM_BLOCKS);
 /// The longest request, in blocks.
 const LEN_MAX: u64 = 40;
 
+/// No simulation takes so long, though resets may wait for seconds.
+const TIME_MAX_US: u64 = 60_000_000;
+
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 enum Kind {
     Read,
@@ -139,6 +142,17 @@ impl Client {
         let client = client.cast::<Self>();
         // SAFETY: of this thread; no reference lives while others are called.
         unsafe {
+            if sim::now_us() > TIME_MAX_US {
+                let kinds: Vec<_> = (*client)
+                    .in_flight
+                    .iter()
+                    .map(|op| ((**op).kind, (**op).taken))
+                    .collect();
+                panic!(
+                    "client {} has waited too long for {kinds:?}",
+                    (*client).index
+                );
+            }
             if (*client).begun < OPS {
                 if ((*client).in_flight.len() as u64) < DEPTH {
                     Self::begin(client);
