@@ -19,7 +19,7 @@ pub(super) mod flag {
     pub(in super::super) const IN_SUBMIT: u8 = 1;
     /// The request is served by several others.
     pub(in super::super) const SPLIT: u8 = 1 << 1;
-    /// The request is a part of another one.
+    /// The request is a part of another one, or serves such a part.
     pub(in super::super) const CHILD: u8 = 1 << 2;
     /// The request has a buffer of this layer's.
     pub(in super::super) const HAS_BUFFER: u8 = 1 << 3;

@@ -60,8 +60,15 @@ impl Lock {
         match io.io_type() {
             // Nobody looks into commands: they may write anything.
             SPDK_BDEV_IO_TYPE_NVME_IO | SPDK_BDEV_IO_TYPE_NVME_IO_MD => return true,
-            SPDK_BDEV_IO_TYPE_READ if matches!(self.owner, Owner::Request(_)) => return false,
+            SPDK_BDEV_IO_TYPE_READ | SPDK_BDEV_IO_TYPE_COMPARE
+                if matches!(self.owner, Owner::Request(_)) =>
+            {
+                return false;
+            }
+            // SPDK lets compares through, also those that write: nobody could rely on quiet then.
             SPDK_BDEV_IO_TYPE_READ
+            | SPDK_BDEV_IO_TYPE_COMPARE
+            | SPDK_BDEV_IO_TYPE_COMPARE_AND_WRITE
             | SPDK_BDEV_IO_TYPE_WRITE
             | SPDK_BDEV_IO_TYPE_WRITE_UNCORRECTABLE
             | SPDK_BDEV_IO_TYPE_UNMAP

@@ -169,6 +169,7 @@ fn submit_part(mut io: Io, num_blocks: u64, submit: impl FnOnce(Order) -> c_int)
         cb: Some(part_done),
         cb_arg: io.context(),
         is_child: true,
+        serves_child: false,
     });
     let split = &mut io.own_mut().split;
     if rc == 0 {

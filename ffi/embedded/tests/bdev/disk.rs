@@ -9,6 +9,7 @@ use barespdk_embedded::sim;
 use barespdk_sys::*;
 use libc::iovec;
 
+use crate::quiet;
 use crate::world::{self, chance};
 
 /// How often a channel looks for what is due. With a period, so that idle time is skipped.
@@ -215,6 +216,12 @@ unsafe fn check(disk: &Disk, io: *mut spdk_bdev_io) {
         } else {
             std::slice::from_raw_parts(params.iovs, params.iovcnt as usize)
         };
+        if !matches!(io_type, SPDK_BDEV_IO_TYPE_FLUSH) {
+            assert!(
+                !quiet::is_quiet(params.offset_blocks, params.num_blocks),
+                "a request of type {io_type} in a quiet range"
+            );
+        }
         if matches!(io_type, SPDK_BDEV_IO_TYPE_READ | SPDK_BDEV_IO_TYPE_WRITE) {
             let size = u64::from(bdev.max_rw_size);
             assert!(size == 0 || params.num_blocks <= size);

@@ -8,6 +8,7 @@
 
 mod client;
 mod disk;
+mod quiet;
 mod world;
 
 use std::process::Command;

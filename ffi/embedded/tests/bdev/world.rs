@@ -9,6 +9,7 @@ use barespdk_sys::*;
 
 use crate::client::Client;
 use crate::disk::{self, Disk};
+use crate::quiet;
 
 pub(crate) const CLIENTS: u64 = 3;
 
@@ -85,6 +86,7 @@ unsafe extern "C" fn started(_: *mut c_void) {
             spdk_thread_send_msg(thread, Some(Client::start), index as *mut c_void);
         }
     }
+    quiet::begin();
     // Keeps the disk open, so that its end has to wait.
     // SAFETY: on the app thread; closed in the event.
     unsafe {
@@ -108,6 +110,11 @@ unsafe extern "C" fn event(kind: spdk_bdev_event_type, _: *mut spdk_bdev, _: *mu
     assert!(!desc.is_null(), "removed twice");
     // SAFETY: opened on this thread, closed once.
     unsafe { spdk_bdev_close(desc) };
+}
+
+/// Whether there are clients.
+pub(crate) fn goes_on() -> bool {
+    LEFT.get() != 0
 }
 
 /// A client has ended. On the app thread.

@@ -28,6 +28,9 @@ pub(super) struct Order<'a> {
     pub(super) cb_arg: *mut c_void,
     /// Whether this is a part of another request.
     pub(super) is_child: bool,
+    /// Whether this serves such a part: that was let through by the locks of ranges, which wait for
+    /// the whole.
+    pub(super) serves_child: bool,
 }
 
 /// A range of blocks.
@@ -55,6 +58,7 @@ impl Order<'_> {
             cb,
             cb_arg,
             is_child: false,
+            serves_child: false,
         }
     }
 
@@ -66,6 +70,7 @@ impl Order<'_> {
             cb,
             cb_arg: io.context(),
             is_child: false,
+            serves_child: io.has(flag::CHILD),
         }
     }
 
@@ -118,9 +123,10 @@ impl Order<'_> {
     /// Notes what a request is in the eyes of splitting, once it is filled in.
     #[inline]
     pub(super) fn note_parts(&self, io: Io) {
-        if self.is_child {
+        if self.is_child || self.serves_child {
             io.set(flag::CHILD);
-        } else if split::is_needed(io) {
+        }
+        if !self.is_child && split::is_needed(io) {
             io.set(flag::SPLIT);
         }
     }
