@@ -339,7 +339,7 @@ unsafe extern "C" fn complete(io: *mut ffi::spdk_bdev_io, success: bool, slot: *
             Err(IoError::Failed(Status::of(NonNull::new_unchecked(io))))
         };
         ffi::spdk_bdev_free_io(io);
-        if planted::is("completion_lost") && io.addr() % 7 == 0 {
+        if planted::is("completion_lost") && io.addr().is_multiple_of(7) {
             return;
         }
         settle(NonNull::new_unchecked(slot.cast()), outcome);

@@ -124,18 +124,22 @@ async fn settle(
     request: &Request<'_>,
     mut outcome: Outcome,
 ) -> Status {
-    // The submitter learns of a failed unmap or flush; the data of the leg is as good as before. And
-    // of a write that none did, none is to blame more than another.
-    let lenient = matches!(request.io_type(), IoType::UNMAP | IoType::FLUSH);
-    let failed = !(outcome.failed.is_empty() && outcome.aborted.is_empty());
-    if (lenient && failed) || outcome.done.is_empty() {
+    // Of a write that none did, none is to blame more than another.
+    if outcome.done.is_empty() {
         return outcome.status;
     }
-    // A leg that was reset gave the write up, but another did it: they must not differ.
+    // A leg that was reset, or whose bdev goes, gave the write up, but another did it: they must not
+    // differ.
     while let Some(slot) = outcome.aborted.pop_first() {
         if !planted::is("aborted_write_forgotten") && !send_again(channel, request, slot).await {
             outcome.failed.insert(slot);
         }
+    }
+    // The submitter learns of a failed unmap or flush; the data of the leg is as good as before. What
+    // a leg does not do that leaves is of no interest, once nobody reads from it.
+    let lenient = matches!(request.io_type(), IoType::UNMAP | IoType::FLUSH);
+    if lenient && !outcome.failed.and(mirror.legs.lock().members()).is_empty() {
+        return outcome.status;
     }
     let mut status = Status::Success;
     if planted::is("write_error_ignored") {
