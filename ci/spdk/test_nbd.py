@@ -729,3 +729,24 @@ def test_an_export_waits_for_its_bdev(server):
     server.start("Never", export_name="never", wait_for_bdev=True)
     assert server.stop(export_name="never") is True
     assert server.app.stop() == 0
+
+
+def test_exports_wait_for_bdevs_that_come_together(start, scratch):
+    """Each starts once, though another bdev comes while the first export starts."""
+    calls = [{"method": "nbd_export_start",
+              "params": {"bdev_name": f"M{number}", "address": f"unix:{scratch}/{number}.sock",
+                         "wait_for_bdev": True}} for number in range(4)]
+    for number in range(4):
+        method, params = config.malloc(f"M{number}", 1)
+        calls.append({"method": method, "params": params})
+    path = scratch / "config.json"
+    path.write_text(json.dumps({"subsystems": [{"subsystem": "bdev", "config": calls}]}))
+    app = start("raid1", "--json", path)
+    wait(lambda: [entry["state"] for entry in app.call("nbd_exports_get")] == ["online"] * 4)
+    for number in range(4):
+        with Client(scratch / f"{number}.sock") as client:
+            client.greet()
+            assert len(client.option(nbd.LIST)) == 2
+        assert app.call("bdev_malloc_delete", name=f"M{number}") is True
+    wait(lambda: app.call("nbd_exports_get") == [])
+    assert app.stop() == 0

@@ -418,7 +418,10 @@ pub(super) async fn bdev_appeared() {
             .collect()
     };
     for (id, order) in waiting {
-        if !bdev::exists(&order.bdev_name) {
+        // While those before it were started, another bdev may have appeared, and this with it.
+        let is_waiting = |entry: &mut Entry| matches!(entry.state, State::Waiting);
+        let still_waits = SERVER.lock().entry(id).is_some_and(is_waiting);
+        if !still_waits || !bdev::exists(&order.bdev_name) {
             continue;
         }
         if let Err(error) = begin(id).await {
