@@ -486,6 +486,32 @@ def test_a_slow_handshake_ends(server, quick):
     assert "the handshake takes too long" in server.app.output()
 
 
+def test_a_handshake_that_goes_on_and_on(server, quick):
+    """Options without an end, as fast as can be: others are served, and it ends."""
+    if quick:
+        pytest.skip("takes ten seconds; not with --quick")
+    script = ("import socket, sys\n"
+              "s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])\n"
+              "s.sendall(b'\\0\\0\\0\\3')\n"
+              "option = b'IHAVEOPT' + b'\\0\\0\\0\\3' + (1 << 20).to_bytes(4, 'big')\n"
+              "flood = (option + bytes(1 << 20)) * 4\n"
+              "while True: s.sendall(flood)")
+    floods = [subprocess.Popen([sys.executable, "-c", script, str(server.path)],
+                               stderr=subprocess.DEVNULL) for _ in range(2)]
+    try:
+        time.sleep(1)
+        begin = time.monotonic()
+        server.assert_well()
+        assert time.monotonic() - begin < 3
+        for flood in floods:
+            assert flood.wait(20) != 0
+    finally:
+        for flood in floods:
+            flood.kill()
+            flood.wait()
+    assert "the handshake takes too long" in server.app.output()
+
+
 def test_a_thousand_connections(server):
     clients = []
     for _ in range(1000):

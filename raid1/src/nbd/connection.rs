@@ -248,7 +248,8 @@ impl Connection {
                 .map_err(End::Violation)?;
             match step {
                 Step::More => {
-                    if !greeting.receive(&self.socket, &mut self.readiness)? {
+                    // Once in a turn: who sends without an end does not keep the thread from others.
+                    if busy || !greeting.receive(&self.socket, &mut self.readiness)? {
                         return Ok(busy);
                     }
                     busy = true;
