@@ -186,7 +186,12 @@ impl Connection {
         if busy && !self.is_shut && matches!(self.phase, Phase::Serving(_)) {
             self.quiet_seconds = 0;
         }
-        self.quiet_turns = if busy { 0 } else { self.quiet_turns + 1 };
+        self.quiet_turns = if busy {
+            0
+        } else {
+            // One whose I/O takes for ever may get round.
+            self.quiet_turns.wrapping_add(1).max(1)
+        };
         self.is_hot = !self.is_watched
             || match &self.phase {
                 Phase::Serving(session) => session.is_hot(self.readiness),
