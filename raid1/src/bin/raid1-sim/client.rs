@@ -195,8 +195,9 @@ pub(crate) async fn compare(channel: Channel) {
             verdict::failed(&format!("block {offset} not read at the end: {error}"));
         }
     }
-    // Whom a write goes to is in the mirror.
+    // Whom a write goes to is in the mirror, and stays in it if it does that write.
     let legs: Vec<_> = (0..).map_while(leg::get).collect();
+    legs.iter().for_each(|leg| leg.heals());
     let before: Vec<_> = legs.iter().map(|leg| leg.requests()).collect();
     let blocks = Blocks {
         offset: 0,

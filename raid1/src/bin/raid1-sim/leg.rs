@@ -59,6 +59,11 @@ impl Leg {
         self.state().faults[fault as usize] += times;
     }
 
+    /// Fails no further requests.
+    pub(crate) fn heals(&self) {
+        self.state().faults = [0; 3];
+    }
+
     /// From now on it may miss what the other legs are told.
     pub(crate) fn goes(&self) {
         self.state().missed = true;
