@@ -11,7 +11,7 @@ use libc::iovec;
 use crate::disk::NUM_BLOCKS;
 use crate::world::{self, CLIENTS, chance, note};
 
-const OPS: u64 = 300;
+const OPS: u64 = 250;
 const DEPTH: u64 = 12;
 /// The blocks of a client.
 const REGION: u64 = 1024;
