@@ -30,6 +30,8 @@ CALLS = [
     ("bdev_get_bdevs", {"name": "5f2f9e0c-8d3c-4d44-8e0b-3a6f6d3b0a01"}),
     ("bdev_get_bdevs", {"name": "nobody"}),
     ("bdev_null_create", {"name": "N0", "num_blocks": 8192, "block_size": 512}),
+    # A bdev is announced when it has been examined, after its RPC was answered.
+    ("bdev_wait_for_examine", {}),
     ("bdev_null_resize", {"name": "N0", "new_size": 8}),
     ("bdev_null_resize", {"name": "nobody", "new_size": 8}),
     ("bdev_aio_create", {"name": "A0", "filename": "{file}", "block_size": 512}),

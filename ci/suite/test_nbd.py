@@ -139,13 +139,13 @@ def test_a_mirror_by_nbd(server, image, scratch, tool):
         assert (scratch / leg).read_bytes() == image.read_bytes()
 
 
-def test_fio_verifies(server, tool, quick):
+def test_fio_verifies(server, scratch, tool, quick):
     fio = tool("fio")
     if "nbd" not in run(fio, "--enghelp").split():
         pytest.skip("fio has no nbd engine")
     run(fio, "--name=verify", "--ioengine=nbd", f"--uri={server.uri}", "--rw=randrw",
         "--bsrange=512-256k", "--blockalign=512", "--iodepth=32", "--size=64M", "--verify=crc32c",
-        "--verify_fatal=1", "--do_verify=1", f"--loops={1 if quick else 8}")
+        "--verify_fatal=1", "--do_verify=1", f"--loops={1 if quick else 8}", cwd=scratch)
     assert server.get()["num_errors"] == 0
 
 

@@ -1,4 +1,0 @@
-"""Where the embedded backend answers otherwise than SPDK, and why: (method/path, reason)."""
-
-DIFFERENCES = [
-]
