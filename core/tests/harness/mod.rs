@@ -236,9 +236,9 @@ pub(crate) async fn until(mut condition: impl FnMut() -> bool) -> bool {
     true
 }
 
-/// Ends after the reactor has gone round once.
+/// Ends after the reactor has gone round at least once, also in a build that is slow.
 pub(crate) async fn turn() {
-    pause(Duration::from_micros(1)).await;
+    pause(Duration::from_micros(50)).await;
 }
 
 /// Polls a future once.
