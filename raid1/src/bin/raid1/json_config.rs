@@ -4,6 +4,11 @@ use std::fmt::Write as _;
 
 use crate::command_line::CommandLine;
 
+/// Whether files are written through the page cache, for which SPDK has no parameter. As with other
+/// servers of files, what was not flushed is lost with the machine, not with the process; it is several
+/// times as fast.
+const THROUGH_THE_PAGE_CACHE: bool = cfg!(not(feature = "spdk"));
+
 /// The JSON text: a bdev for each file, the mirrors of them, the exports of those.
 pub(crate) fn text(line: &CommandLine) -> String {
     let mut calls = Vec::new();
@@ -11,14 +16,15 @@ pub(crate) fn text(line: &CommandLine) -> String {
         let legs = (0..mirror.files.len()).map(|index| mirror.leg_name(index));
         let legs: Vec<_> = legs.collect();
         for (file, leg) in mirror.files.iter().zip(&legs) {
-            calls.push(call(
-                "bdev_aio_create",
-                &[
-                    ("name", quoted(leg)),
-                    ("filename", quoted(&file.to_string_lossy())),
-                    ("block_size", line.block_size.to_string()),
-                ],
-            ));
+            let mut params = vec![
+                ("name", quoted(leg)),
+                ("filename", quoted(&file.to_string_lossy())),
+                ("block_size", line.block_size.to_string()),
+            ];
+            if THROUGH_THE_PAGE_CACHE && file.is_file() {
+                params.push(("direct", "false".to_owned()));
+            }
+            calls.push(call("bdev_aio_create", &params));
         }
         let legs: Vec<_> = legs.iter().map(|leg| quoted(leg)).collect();
         calls.push(call(
