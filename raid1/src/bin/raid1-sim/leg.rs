@@ -64,11 +64,6 @@ impl Leg {
         self.state().faults = [0; 3];
     }
 
-    /// Fails nothing any more.
-    pub(crate) fn heal(&self) {
-        self.state().faults = [0; 3];
-    }
-
     /// From now on it may miss what the other legs are told.
     pub(crate) fn goes(&self) {
         self.state().missed = true;
