@@ -44,7 +44,7 @@ pub(super) unsafe fn prepare(io: NonNull<ffi::spdk_bdev_io>) {
         let io = io.as_ptr();
         match IoType::from_raw((*io).r#type.into()) {
             IoType::SEEK_DATA | IoType::SEEK_HOLE => (*io).u.bdev.seek.offset = u64::MAX,
-            IoType::ZONE_APPEND => {
+            IoType::ZONE_APPEND | IoType::COMPARE | IoType::COMPARE_AND_WRITE => {
                 // From the last request that had this memory.
                 (*io).u.bdev.memory_domain = ptr::null_mut();
                 (*io).u.bdev.dif_check_flags = (*(*io).bdev).dif_check_flags;

@@ -75,6 +75,7 @@ const TESTS: &[harness::Test] = tests! {
         a_buffer_too_large;
     requests:
         blocks_of_another_size, every_status, no_memory_is_tried_again, every_type_through,
+        compared_where_data_is_checked,
         used_before_the_first_poll, completed_after_its_last_io, a_write_is_not_read_into,
         a_wake_after_the_end, a_buffer_asked_for_twice;
     rare:

@@ -178,6 +178,26 @@ pub(crate) async fn every_type_through() -> Outcome {
     Ok(())
 }
 
+/// SPDK does not say of a comparison what is to be checked of its data: not what was checked of
+/// whatever had its memory before.
+pub(crate) async fn compared_where_data_is_checked() -> Outcome {
+    let mut options = Options::new(512, 8192);
+    // The guard: `SPDK_DIF_FLAGS_GUARD_CHECK`.
+    options.dif_check_flags = 1 << 28;
+    let lab = Lab::new(through)
+        .over(open("Malloc")?)
+        .make_with("checked", &options)?;
+    {
+        write(&disk("Malloc")?, 1, 512, 3).await?;
+        let disk = disk("checked")?;
+        let three = Data::from_buffer(filled(512, 3)?);
+        let four = Data::from_buffer(filled(512, 4)?);
+        check_eq!(disk.compare_and_write(&three, &four, 1).await, Ok(()));
+    }
+    lab.unregister().await?;
+    Ok(())
+}
+
 /// A device whose `submit` is no `async fn` may use the request before its task is polled.
 pub(crate) async fn used_before_the_first_poll() -> Outcome {
     fn eager<'a>(lab: &'a Lab, bench: &'a Bench, request: Request<'a>) -> Serving<'a> {
