@@ -20,7 +20,7 @@
 //!      ┌───────────────▼───────────────┐       ┌───────────────▼──────────────────┐
 //!      │ dma: arenas of DMA memory     ├───────► barespdk-sys: the C ABI, by hand │
 //!      └───────────────────────────────┘       └───────────────┬──────────────────┘
-//!                                                      libspdk v26.01
+//!                                       libspdk v26.01, or the same in Rust: barespdk-embedded
 //! ```
 //!
 //! # Where to start
@@ -81,9 +81,14 @@
 //!
 //! # Features
 //!
-//! `spdk` links the SPDK of the machine (`SPDK_DIR`, or pkg-config; `SPDK_LINK=shared`) into tests and
-//! examples. Without it the crate compiles and its unit tests run on any machine; a library that a
-//! stock SPDK application loads needs no more than that.
+//! The crate itself declares what it needs and links nothing: the executable decides what answers.
+//!
+//! - `embedded`, the default: tests and examples run on `barespdk-embedded`, which needs no SPDK. An
+//!   executable of your own depends on that crate and names it: `use barespdk_embedded as _;`.
+//! - `spdk` links the SPDK of the machine (`SPDK_DIR`, or pkg-config; `SPDK_LINK=shared`) into tests and
+//!   examples, and goes first where both are on.
+//!
+//! A library that a stock SPDK application loads names neither: it uses the SPDK of that application.
 //!
 //! # Coming from ironspdk
 //!

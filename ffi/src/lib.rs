@@ -26,7 +26,8 @@
 //!
 //! # Linking
 //!
-//! Without the feature `spdk` nothing is linked and no SPDK is needed to build. With it, the build
+//! Without the feature `spdk` nothing is linked and no SPDK is needed to build: `barespdk-embedded`
+//! defines the functions in Rust for executables that name it. With the feature, the build
 //! script looks for an SPDK v26.01 in `SPDK_DIR`, a built source tree or an install prefix, or else
 //! asks pkg-config, and says how executables link it: statically with all modules that this SPDK
 //! has, or with `SPDK_LINK=shared` against its shared libraries. Cargo hands that to the build

@@ -1,4 +1,6 @@
-//! A mirror of bdevs for SPDK v26.01.
+//! A mirror of bdevs for SPDK v26.01, and a server that exports bdevs over NBD.
+//!
+//! The mirror:
 //!
 //! ```text
 //!  rpc ──► mirrors (by name) ──► Mirror ── legs: which base bdevs are in
@@ -12,9 +14,19 @@
 //!                                  └─ removal ◄─┘ ◄── rpc, hot removal
 //! ```
 //!
-//! The module and its RPCs register themselves when the program, or the shared object, is loaded. So
+//! The server, which knows nothing of mirrors:
+//!
+//! ```text
+//!  rpc ──► nbd::server: exports by name ──► nbd::worker, one a core ──► sessions ──► any bdev
+//! ```
+//!
+//! The modules and their RPCs register themselves when the program, or the shared object, is loaded. So
 //! any SPDK application hosts the shared object by `LD_PRELOAD`, and a Rust program becomes one that
-//! has mirrors by linking this crate: `use barespdk_raid1 as _;`.
+//! has mirrors by linking this crate: `use barespdk_raid1 as _;`. It exports no Rust items; the RPCs are
+//! its interface, and `raid1/RPC.md` describes them.
+//!
+//! The executables of this package are the application `raid1`, its client `raid1ctl` (feature `ctl`, on
+//! by default) and the simulator `raid1-sim` (feature `sim`).
 #![no_std]
 // Nothing calls what is registered with SPDK at load time only.
 #![cfg_attr(test, allow(dead_code))]

@@ -1,8 +1,8 @@
 //! The C ABI of SPDK v26.01, implemented in Rust: what runs where there is no SPDK.
 //!
-//! The crate defines the functions that [`barespdk_sys`] declares, under their C names, and nothing
-//! else that its users could call: the layers above are the same code on SPDK and on this. An
-//! executable takes it in by naming it:
+//! The crate defines the functions that [`barespdk_sys`] declares, under their C names, and, but for
+//! [`sim`], nothing else that its users could call: the layers above are the same code on SPDK and on
+//! this. An executable takes it in by naming it:
 //!
 //! ```
 //! use barespdk_embedded as _;
@@ -28,6 +28,23 @@
 //!
 //! The parts call each other by that same ABI, so that each keeps SPDK's rules towards the others as
 //! towards the layers above.
+//!
+//! # What differs from SPDK
+//!
+//! - A reactor with nothing to do sleeps, and wakes for messages, timers and file descriptors;
+//!   `--poll-always` turns that off.
+//! - DMA memory is of huge pages where there are any, else locked, else plain; the log says which. I/O of
+//!   files goes through io_uring, or through threads where that is not permitted.
+//! - There are no NVMe drives, no NVMe-oF, iSCSI, vhost and ublk targets, no zoned bdevs, no acceleration
+//!   framework, no tracing and no scheduler. Options of SPDK's that have no meaning here are taken and
+//!   ignored; `-h` marks them.
+//!
+//! Anything else that can be told apart from SPDK is a fault of this crate.
+//!
+//! # Simulation
+//!
+//! With [`sim`], all reactors run on one OS thread, under virtual time, in an order that a seed decides.
+//! So that this repeats, no part asks the system for the time or for randomness.
 #![allow(
     clippy::missing_safety_doc,
     reason = "barespdk_sys documents the ABI's functions"
