@@ -21,8 +21,12 @@ pub(crate) fn text(line: &CommandLine) -> String {
                 ("filename", quoted(&file.to_string_lossy())),
                 ("block_size", line.block_size.to_string()),
             ];
-            if THROUGH_THE_PAGE_CACHE && file.is_file() {
-                params.push(("direct", "false".to_owned()));
+            if file.is_file() {
+                // What is unmapped gives its space back.
+                params.push(("fallocate", "true".to_owned()));
+                if THROUGH_THE_PAGE_CACHE {
+                    params.push(("direct", "false".to_owned()));
+                }
             }
             calls.push(call("bdev_aio_create", &params));
         }
@@ -104,5 +108,16 @@ mod tests {
         ]);
         let subsystem = json!({"subsystem": "bdev", "config": calls});
         assert_eq!(config, json!({"subsystems": [subsystem]}));
+    }
+
+    #[test]
+    fn files_can_be_trimmed() {
+        let file = std::env::current_exe().unwrap();
+        let mirror = format!("m={},/b", file.display());
+        let line = CommandLine::parse(["raid1", "--mirror", &mirror].map(Into::into)).unwrap();
+        let config: Value = serde_json::from_str(&text(&line)).unwrap();
+        let params = &config["subsystems"][0]["config"][0]["params"];
+        assert_eq!(params["fallocate"], true);
+        assert_eq!(params["direct"].is_null(), cfg!(feature = "spdk"));
     }
 }
