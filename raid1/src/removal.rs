@@ -24,6 +24,8 @@ use crate::mirrors;
 
 /// Why a leg is taken out: a thread did not write to it what another did.
 pub(crate) const FAILED_WRITE: &str = "it failed a write";
+/// Why a leg is taken out: what it was written may be lost.
+pub(crate) const FAILED_FLUSH: &str = "it failed a flush";
 /// Why a leg is taken out: a thread cannot write to it.
 pub(crate) const UNREACHABLE: &str = "a thread has no channel to it";
 

@@ -13,7 +13,7 @@ use barespdk::{planted, runtime};
 use crate::channel::Channel;
 use crate::legs::{LegSet, Slot};
 use crate::mirror::Mirror;
-use crate::removal::{self, FAILED_WRITE, UNREACHABLE};
+use crate::removal::{self, FAILED_FLUSH, FAILED_WRITE, UNREACHABLE};
 
 /// How often a write is sent again to a leg that gave it up, as legs do while they are reset.
 const ABORTED_RETRIES: u32 = 500;
@@ -135,9 +135,10 @@ async fn settle(
             outcome.failed.insert(slot);
         }
     }
-    // The submitter learns of a failed unmap or flush; the data of the leg is as good as before. What
-    // a leg does not do that leaves is of no interest, once nobody reads from it.
-    let lenient = matches!(request.io_type(), IoType::UNMAP | IoType::FLUSH);
+    // The submitter learns of a failed unmap; the data of the leg is as good as before. What a leg does
+    // not do that leaves is of no interest, once nobody reads from it. A leg that failed a flush may have
+    // lost what it acknowledged, and say nothing of it when it is flushed again: so do files in Linux.
+    let lenient = request.io_type() == IoType::UNMAP;
     if lenient && !outcome.failed.and(mirror.legs.lock().members()).is_empty() {
         return outcome.status;
     }
@@ -145,10 +146,11 @@ async fn settle(
     if planted::is("write_error_ignored") {
         return status;
     }
-    for (mut legs, reason) in [
-        (outcome.failed, FAILED_WRITE),
-        (outcome.missing, UNREACHABLE),
-    ] {
+    let failed = match request.io_type() {
+        IoType::FLUSH => FAILED_FLUSH,
+        _ => FAILED_WRITE,
+    };
+    for (mut legs, reason) in [(outcome.failed, failed), (outcome.missing, UNREACHABLE)] {
         while let Some(slot) = legs.pop_first() {
             if !removal::eject(mirror, slot, reason).await {
                 status = outcome.status;

@@ -48,7 +48,8 @@ const TESTS: &[Test] = tests! {
     reset:
         a_leg_goes_meanwhile, a_leg_fails_it, it_takes_long;
     retry:
-        a_read_is_tried_once_on_each_leg, a_write_is_sent_once_to_each_leg;
+        a_read_is_tried_once_on_each_leg, a_write_is_sent_once_to_each_leg,
+        a_leg_that_fails_a_flush_goes;
 };
 
 async fn run_all(selected: Option<String>) -> usize {

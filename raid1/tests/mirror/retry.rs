@@ -2,6 +2,8 @@
 
 use std::sync::atomic::Ordering::SeqCst;
 
+use barespdk::bdev::Channel;
+
 use crate::rig::Rig;
 use crate::support::{Outcome, check, check_eq, lists, mirror_of, open, read, rpc_done, write};
 
@@ -62,6 +64,33 @@ pub(crate) async fn a_write_is_sent_once_to_each_leg() -> Outcome {
     check_eq!(read(&desc, 7).await?, 3);
 
     drop(desc);
+    rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
+    for rig in rigs {
+        rig.unregister().await?;
+    }
+    Ok(())
+}
+
+/// A leg that fails a flush which another did is out, as what it was written may be lost.
+pub(crate) async fn a_leg_that_fails_a_flush_goes() -> Outcome {
+    let rigs = [Rig::make("A")?, Rig::make("B")?, Rig::make("C")?];
+    mirror_of(&["A", "B", "C"]).await?;
+    let desc = open("M")?;
+    let channel = Channel::new(&desc)?;
+    write(&desc, 7, 1).await?;
+    rigs[1].device().bad_flushes.store(1, SeqCst);
+    check_eq!(channel.flush(0, 8).await, Ok(()));
+    check!(lists("A").await? && !lists("B").await? && lists("C").await?);
+    // Of a flush that none did none is to blame.
+    for rig in [&rigs[0], &rigs[2]] {
+        rig.device().bad_flushes.store(1, SeqCst);
+    }
+    check!(channel.flush(0, 8).await.is_err());
+    check!(lists("A").await? && lists("C").await?);
+    check_eq!(channel.flush(0, 8).await, Ok(()));
+    check_eq!(read(&desc, 7).await?, 1);
+
+    drop((channel, desc));
     rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
     for rig in rigs {
         rig.unregister().await?;

@@ -26,6 +26,8 @@ pub(crate) struct Rig {
     pub(crate) bad_reads: AtomicUsize,
     /// How many of the next writes fail.
     pub(crate) bad_writes: AtomicUsize,
+    /// How many of the next flushes fail.
+    pub(crate) bad_flushes: AtomicUsize,
     /// Writes wait, until this is off or a reset gives them up.
     pub(crate) holds_writes: AtomicBool,
     /// How long a reset takes.
@@ -117,13 +119,15 @@ impl Device for Rig {
     }
 
     fn supports(&self, io_type: IoType) -> bool {
-        matches!(io_type, IoType::READ | IoType::WRITE | IoType::RESET)
+        [IoType::READ, IoType::WRITE, IoType::FLUSH, IoType::RESET].contains(&io_type)
     }
 
     async fn submit<'a>(&'a self, (): &'a (), request: Request<'a>) -> Status {
         match request.io_type() {
             IoType::READ => self.read(&request).await,
             IoType::WRITE => self.write(&request).await,
+            IoType::FLUSH if take_one(&self.bad_flushes) => Status::Failed,
+            IoType::FLUSH => Status::Success,
             _ => self.reset().await,
         }
     }
