@@ -81,7 +81,17 @@ impl Lock {
             offset_blocks: io.params().offset_blocks,
             num_blocks: io.params().num_blocks,
         };
-        if !overlap(self.span, span) {
+        // What a part of a copy reads is not looked at again.
+        let source = Span {
+            offset_blocks: match io.io_type() {
+                SPDK_BDEV_IO_TYPE_COPY if matches!(self.owner, Owner::Quiesce(_)) => {
+                    io.params().copy.src_offset_blocks
+                }
+                _ => span.offset_blocks,
+            },
+            ..span
+        };
+        if !overlap(self.span, span) && !overlap(self.span, source) {
             return false;
         }
         match self.owner {
