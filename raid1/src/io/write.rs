@@ -143,7 +143,8 @@ async fn settle(
         return outcome.status;
     }
     let mut status = Status::Success;
-    if planted::is("write_error_ignored") {
+    let forgives = planted::is("flush_error_ignored") && request.io_type() == IoType::FLUSH;
+    if forgives || planted::is("write_error_ignored") {
         return status;
     }
     let failed = match request.io_type() {

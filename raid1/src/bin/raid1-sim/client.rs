@@ -189,6 +189,8 @@ async fn unregister(index: usize) -> Result<(), Errno> {
 
 /// Reads the whole mirror, with nothing in flight, and compares the legs that are in it.
 pub(crate) async fn compare(channel: Channel) {
+    let legs: Vec<_> = (0..).map_while(leg::get).collect();
+    legs.iter().for_each(|leg| leg.evicts());
     for offset in 0..NUM_BLOCKS {
         let blocks = Blocks { offset, count: 1 };
         if let Err(error) = read(&channel, blocks).await {
@@ -196,7 +198,6 @@ pub(crate) async fn compare(channel: Channel) {
         }
     }
     // Whom a write goes to is in the mirror, and stays in it if it does that write.
-    let legs: Vec<_> = (0..).map_while(leg::get).collect();
     legs.iter().for_each(|leg| leg.heals());
     let before: Vec<_> = legs.iter().map(|leg| leg.requests()).collect();
     let blocks = Blocks {

@@ -24,7 +24,7 @@ struct State {
     disk: Disk,
     rng: Rng,
     /// How many of the next requests fail, by [`Fault`].
-    faults: [u32; 3],
+    faults: [u32; 4],
     /// How often it was reset. A request that finds that it was, since it began, is aborted.
     resets: u64,
     in_flight: u64,
@@ -39,7 +39,7 @@ impl Leg {
             state: Mutex::new(State {
                 disk: Disk::new(),
                 rng: Rng::with_seed(plan.seed.wrapping_add(index as u64 + 1)),
-                faults: [0; 3],
+                faults: [0; 4],
                 resets: 0,
                 in_flight: 0,
                 requests: 0,
@@ -61,7 +61,12 @@ impl Leg {
 
     /// Fails no further requests.
     pub(crate) fn heals(&self) {
-        self.state().faults = [0; 3];
+        self.state().faults = [0; 4];
+    }
+
+    /// Forgets what it failed to flush.
+    pub(crate) fn evicts(&self) {
+        self.state().disk.evict();
     }
 
     /// From now on it may miss what the other legs are told.
@@ -127,11 +132,15 @@ impl Leg {
     fn touch(&self, request: &Request<'_>) -> Status {
         let fault = match request.io_type() {
             IoType::READ => Some(Fault::Reads),
-            IoType::FLUSH => None,
+            IoType::FLUSH => Some(Fault::Flushes),
             _ => Some(Fault::Writes),
         };
         if fault.is_some_and(|fault| self.takes(fault)) {
-            self.state().missed |= fault == Some(Fault::Writes);
+            self.state().missed |= fault != Some(Fault::Reads);
+            if fault == Some(Fault::Flushes) {
+                self.state().disk.fail_flush();
+                return Status::Failed;
+            }
             // What fails may have been done none the less.
             if fault == Some(Fault::Reads) || self.state().rng.bool() {
                 return Status::Failed;

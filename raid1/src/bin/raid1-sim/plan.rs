@@ -79,6 +79,8 @@ pub(crate) enum Fault {
     Writes,
     /// It has no memory for any request, for now.
     NoMemory,
+    /// It fails flushes.
+    Flushes,
 }
 
 /// A run: how many threads and legs, and what is done.
@@ -168,7 +170,8 @@ impl Weights {
             return Act::Reset;
         }
         if draw < self.resets + self.faults {
-            let fault = [Fault::Reads, Fault::Writes, Fault::NoMemory][rng.usize(0..3)];
+            let faults = [Fault::Reads, Fault::Writes, Fault::NoMemory, Fault::Flushes];
+            let fault = faults[rng.usize(0..faults.len())];
             let times = rng.u32(1..=4);
             let leg = victim;
             return Act::Fail { leg, fault, times };

@@ -1,10 +1,11 @@
 //! The faults that a build with `--cfg planted` has in it: each must be found.
 
 /// Their names.
-pub(crate) const FAULTS: [&str; 13] = [
+pub(crate) const FAULTS: [&str; 14] = [
     "aborted_write_forgotten",
     "completion_lost",
     "ejected_leg_read_on",
+    "flush_error_ignored",
     "flush_skips_a_leg",
     "leg_dropped_at_once",
     "leg_never_closed",
