@@ -61,7 +61,7 @@ pub(crate) fn all(arguments: &Arguments) -> ExitCode {
     let seconds = begin.elapsed().as_secs_f64();
     let steps = runs * arguments.ops;
     println!(
-        "no fault: {runs} runs of {} steps in {seconds:.1} s; {:.0} steps and {:.0} requests of legs a second",
+        "no fault: {runs} times {} steps in {seconds:.1} s; {:.0} steps and {:.0} requests of legs a second",
         arguments.ops,
         steps as f64 / seconds,
         requests as f64 / seconds,
@@ -83,8 +83,10 @@ fn report(arguments: &Arguments, seed: u64, fault: &str) {
     if !arguments.no_shrink {
         shrink::shrink(arguments, seed);
     }
+    let plant = arguments.plant.as_ref();
+    let plant = plant.map_or_else(String::new, |fault| format!(" --plant {fault}"));
     println!(
-        "again: raid1-sim --seed {seed} --ops {} --trace",
+        "again: raid1-sim --seed {seed} --ops {}{plant} --trace",
         arguments.ops
     );
 }
