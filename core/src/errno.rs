@@ -130,6 +130,8 @@ errnos! {
     ENOTSUP: "Operation not supported",
     EADDRINUSE: "Address already in use",
     ENOTCONN: "Transport endpoint is not connected",
+    ECONNABORTED: "Software caused connection abort",
+    ECONNRESET: "Connection reset by peer",
     ESHUTDOWN: "Cannot send after transport endpoint shutdown",
     ETIMEDOUT: "Connection timed out",
     EALREADY: "Operation already in progress",

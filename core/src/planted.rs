@@ -1,6 +1,6 @@
 //! Faults put in on purpose, to see that the simulator finds them.
 //!
-//! A build with `--cfg planted` has them all, and [`plant`] awakes one. In any other build [`is`] is
+//! A build with `--cfg planted` has them all, and `plant` awakes one. In any other build [`is`] is
 //! false, which the compiler knows.
 
 #[cfg(planted)]
