@@ -111,7 +111,7 @@ def test_exports(app, scratch, legs, tool):
 def load(scratch, tool, uri):
     """A process that reads and writes for some seconds."""
     command = [tool("fio"), "--name=load", "--ioengine=nbd", f"--uri={uri}", "--rw=randrw",
-               "--bs=4k", "--iodepth=8", "--time_based", "--runtime=8", "--minimal"]
+               "--bs=4k", "--iodepth=8", "--time_based", "--runtime=20", "--minimal"]
     return subprocess.Popen(  # pylint: disable=consider-using-with
         command, cwd=scratch, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
@@ -120,7 +120,11 @@ def test_stats_and_watch_under_load(app, scratch, legs, tool):
     run(app, "create", "m0", *legs[:2])
     run(app, "export", "start", "m0", f"unix:{scratch}/nbd.sock")
     with load(scratch, tool, f"nbd+unix:///m0?socket={scratch}/nbd.sock") as fio:
-        time.sleep(2)
+        # fio takes its time to start where there is much else to do.
+        deadline = time.monotonic() + 6
+        while not app.call("bdev_get_iostat", name="m0")["bdevs"][0]["num_write_ops"]:
+            assert time.monotonic() < deadline, "fio does not write"
+            time.sleep(0.1)
         words = ["--json", "watch", "m0", "-i", "0.5", "-n", "3"]
         frames = [json.loads(line) for line in run(app, *words).splitlines()]
         text = run(app, "watch", "-i", "0.3", "-n", "1")
