@@ -8,6 +8,7 @@
 //! - The reactors of all cores take their turns on the OS thread that started the application. Each
 //!   turn is one message, one timer or one poller of one SPDK thread, chosen at random among all that
 //!   have something to do. Messages to a thread stay in their order.
+//! - Now and then a thread stands still for a while, as if its core were taken away.
 //! - Time stands still but for [`STEP_TICKS`] a turn. When nobody has anything to do, it jumps to the
 //!   next timer; or for a short while if there are pollers without a period, which are then asked again.
 //! - [`random_u64`], UUIDs and all else that is random come from the seed.

@@ -12,6 +12,11 @@ use crate::thread::{self, State, Thread};
 const JUMP_TICKS_MIN: u64 = clock::HZ / 50_000;
 const JUMP_TICKS_MAX: u64 = clock::HZ / 1000;
 
+/// One turn of so many has a thread stand still, for up to this long, in ticks: as when the operating
+/// system takes its core away.
+const STALL_TURNS: usize = 512;
+const STALL_TICKS_MAX: usize = clock::HZ as usize / 500;
+
 static TURNS: AtomicU64 = AtomicU64::new(0);
 
 /// Number of turns so far.
@@ -25,6 +30,8 @@ struct Simulation {
     /// Of all reactors, by their cores.
     threads: Vec<*mut Thread>,
     jump_ticks: u64,
+    /// A thread that stands still, and until when.
+    stalled: Option<(*mut Thread, u64)>,
 }
 
 /// Runs until [`super::stop`], and until all threads have exited.
@@ -34,6 +41,7 @@ pub(super) fn run() {
         reactors: all().collect(),
         threads: Vec::new(),
         jump_ticks: JUMP_TICKS_MIN,
+        stalled: None,
     };
     let mut exiting = false;
     loop {
@@ -84,8 +92,18 @@ impl Simulation {
             return false;
         }
         let first = self.choose(count);
+        if self.choose(STALL_TURNS) == 0 {
+            // Mostly for a short while.
+            let most = STALL_TICKS_MAX >> self.choose(10);
+            let until = now + self.choose(most) as u64;
+            self.stalled = Some((self.threads[first], until));
+        }
+        self.stalled = self.stalled.filter(|(_, until)| now < *until);
         for offset in 0..count {
             let thread = self.threads[(first + offset) % count];
+            if self.stalled.is_some_and(|(stalled, _)| stalled == thread) {
+                continue;
+            }
             let random = &mut self.random;
             // SAFETY: a thread of a reactor is alive, and all are polled here alone.
             let worked =
@@ -109,7 +127,7 @@ impl Simulation {
 
     /// Lets time pass until somebody may have something to do.
     fn jump(&mut self, now: u64) {
-        let mut until = u64::MAX;
+        let mut until = self.stalled.map_or(u64::MAX, |(_, until)| until);
         for thread in &self.threads {
             // SAFETY: a thread of a reactor is alive.
             let thread = unsafe { &**thread };

@@ -5,7 +5,7 @@
 
 use fastrand::Rng;
 
-/// Blocks of the mirror. Few, so that requests meet.
+/// Blocks of the mirror.
 pub(crate) const NUM_BLOCKS: u64 = 512;
 
 /// Bytes of a block.
@@ -149,6 +149,8 @@ struct Weights {
     faults: u32,
     pauses: u32,
     vanishes: bool,
+    /// Which blocks are used, from the first on: few, in some runs, so that requests meet.
+    blocks: u64,
 }
 
 impl Weights {
@@ -161,6 +163,7 @@ impl Weights {
             faults: often(2000),
             pauses: often(5000),
             vanishes: often(1) == 1,
+            blocks: REQUEST_BLOCKS_MAX << rng.u32(0..=5),
         }
     }
 
@@ -189,7 +192,7 @@ impl Weights {
         } else {
             rng.u64(1..=REQUEST_BLOCKS_MAX)
         };
-        let offset = rng.u64(0..=NUM_BLOCKS - count);
+        let offset = rng.u64(0..=self.blocks - count);
         let blocks = Blocks { offset, count };
         let kind = self.kind(rng);
         Act::Io { kind, blocks }
