@@ -131,6 +131,7 @@ extern crate std;
 
 pub mod app;
 pub mod bdev;
+mod callback;
 pub mod completion;
 pub mod cpuset;
 pub mod errno;
