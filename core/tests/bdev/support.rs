@@ -1,14 +1,10 @@
-//! What the tests of bdevs share: the application's bdevs, a client of its RPCs.
-
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::time::Duration;
+//! What the tests of bdevs share: the application's bdevs, and I/O to them.
 
 use barespdk::bdev::{Access, Channel, Data, Desc};
 use barespdk::errno::Errno;
-use barespdk::message::oneshot;
 use barespdk_alloc_dma::DmaBuf;
 
+pub(crate) use crate::harness::rpc::{rpc, rpc_done};
 pub(crate) use crate::harness::{
     Counter, Failure, Outcome, both, check, check_eq, end, other_core, pause, poll_once, turn,
     until,
@@ -78,43 +74,4 @@ pub(crate) async fn reads(
 ) -> Result<bool, Failure> {
     let buffer = read(channel, offset_blocks, len).await?;
     Ok(buffer.iter().all(|found| *found == byte))
-}
-
-fn call(method: &str, params: &str) -> std::io::Result<String> {
-    let mut stream = UnixStream::connect(crate::SUITE.socket())?;
-    stream.set_read_timeout(Some(Duration::from_secs(20)))?;
-    let params = match params {
-        "" => String::new(),
-        params => format!(r#","params":{params}"#),
-    };
-    write!(
-        stream,
-        r#"{{"jsonrpc":"2.0","id":1,"method":"{method}"{params}}}"#
-    )?;
-    let (mut response, mut part) = (Vec::new(), [0; 1 << 14]);
-    while !response.ends_with(b"\n") {
-        match stream.read(&mut part)? {
-            0 => break,
-            len => response.extend_from_slice(&part[..len]),
-        }
-    }
-    Ok(String::from_utf8_lossy(&response).into_owned())
-}
-
-/// Calls an RPC of SPDK's, as a client would. The whole response.
-pub(crate) async fn rpc(method: &'static str, params: &str) -> Result<String, Failure> {
-    let params = params.to_owned();
-    let (sender, receiver) = oneshot();
-    std::thread::spawn(move || sender.send(call(method, &params)));
-    let response = receiver.await?;
-    response.map_err(|error| Failure(format!("{method}: {error}")))
-}
-
-/// Calls an RPC that must succeed.
-pub(crate) async fn rpc_done(method: &'static str, params: &str) -> Outcome {
-    let response = rpc(method, params).await?;
-    if response.contains(r#""error":"#) {
-        return Err(Failure(format!("{method} {params}: {response}")));
-    }
-    Ok(())
 }

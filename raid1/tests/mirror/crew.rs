@@ -11,7 +11,7 @@ use barespdk::errno::Errno;
 use barespdk::message::{Receiver, oneshot};
 use barespdk::thread::Thread;
 
-use crate::support::{Failure, Outcome, check, open, pause, read, until, write};
+use crate::support::{Failure, Outcome, end, open, pause, read, write};
 
 /// In the order in which SPDK visits them. The app thread, which comes before them, has no channel.
 pub(crate) struct Crew {
@@ -123,9 +123,7 @@ impl Member {
         self.leave.store(true, SeqCst);
         drop(self.desc);
         pause(Duration::from_millis(5)).await;
-        self.thread.request_exit()?;
-        check!(until(|| self.thread.has_exited()).await);
-        Ok(())
+        end(&self.thread).await
     }
 }
 

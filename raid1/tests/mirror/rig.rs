@@ -30,8 +30,8 @@ pub(crate) struct Rig {
     pub(crate) bad_flushes: AtomicUsize,
     /// Writes wait, until this is off or a reset gives them up.
     pub(crate) holds_writes: AtomicBool,
-    /// How long a reset takes.
-    pub(crate) reset_ms: AtomicU64,
+    /// Resets wait until this is off.
+    pub(crate) holds_resets: AtomicBool,
     pub(crate) bad_resets: AtomicUsize,
     pub(crate) reads: AtomicUsize,
     pub(crate) writes: AtomicUsize,
@@ -52,8 +52,7 @@ impl Rig {
             ..Self::default()
         };
         let options = Options::new(BLOCK_SIZE as u32, NUM_BLOCKS as u64);
-        let made = RIGS.register(name, c"rig", &options, rig);
-        Ok(made.map_err(|(errno, _)| errno)?)
+        Ok(RIGS.register(name, c"rig", &options, rig)?)
     }
 
     /// The byte that a block is full of.
@@ -82,10 +81,11 @@ impl Rig {
         }
         let resets = self.resets.load(SeqCst);
         while self.holds_writes.load(SeqCst) {
+            pause(Duration::from_micros(200)).await;
+            // Also of a write that is let go just then.
             if self.resets.load(SeqCst) != resets {
                 return Status::Aborted;
             }
-            pause(Duration::from_micros(200)).await;
         }
         let mut content = self.content.lock().unwrap();
         let start = request.offset_blocks() as usize * BLOCK_SIZE;
@@ -98,7 +98,9 @@ impl Rig {
 
     async fn reset(&self) -> Status {
         self.resets.fetch_add(1, SeqCst);
-        pause(Duration::from_millis(self.reset_ms.load(SeqCst))).await;
+        while self.holds_resets.load(SeqCst) {
+            pause(Duration::from_micros(200)).await;
+        }
         if take_one(&self.bad_resets) {
             Status::Failed
         } else {

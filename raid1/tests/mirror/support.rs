@@ -1,105 +1,19 @@
-//! What the tests share: failures as values, a client of the application's RPCs, a mirror's I/O.
+//! What the tests share: I/O to a mirror's blocks, and the mirror named M.
 
-use std::future::Future;
-use std::io::{Read, Write};
-use std::os::unix::net::UnixStream;
-use std::panic::Location;
-use std::path::PathBuf;
-use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
-use barespdk::bdev::{Access, Channel, Desc, IoError};
+use barespdk::bdev::{Access, Channel, Desc};
 use barespdk::errno::Errno;
-use barespdk::message::{Receiver, oneshot};
-use barespdk::runtime;
+use barespdk::message::Receiver;
 use barespdk_alloc_dma::DmaBuf;
 
+use crate::harness::PATIENCE;
+pub(crate) use crate::harness::rpc::{begin_rpc, rpc, rpc_done};
+pub(crate) use crate::harness::{Failure, Outcome, check, check_eq, end, pause, until};
 use crate::rig::BLOCK_SIZE;
-
-/// Why a test failed, and where it was noticed. A panic could not leave the callbacks of C.
-pub(crate) struct Failure(pub(crate) String);
-
-pub(crate) type Outcome = Result<(), Failure>;
-
-impl<E: Into<Anything>> From<E> for Failure {
-    #[track_caller]
-    fn from(error: E) -> Self {
-        Self(format!("{}: {}", Location::caller(), error.into().0))
-    }
-}
-
-/// An error, as text.
-pub(crate) struct Anything(String);
-
-impl From<Errno> for Anything {
-    fn from(errno: Errno) -> Self {
-        Self(errno.to_string())
-    }
-}
-
-impl From<IoError> for Anything {
-    fn from(error: IoError) -> Self {
-        Self(error.to_string())
-    }
-}
-
-impl From<std::io::Error> for Anything {
-    fn from(error: std::io::Error) -> Self {
-        Self(error.to_string())
-    }
-}
-
-/// Fails the test unless both are equal.
-macro_rules! check_eq {
-    ($left:expr, $right:expr $(,)?) => {
-        match (&$left, &$right) {
-            (left, right) if *left == *right => {}
-            (left, right) => {
-                return Err(crate::support::Failure(format!(
-                    "{}:{}: {} is {left:?} and not {right:?}",
-                    file!(),
-                    line!(),
-                    stringify!($left)
-                )));
-            }
-        }
-    };
-}
-
-/// Fails the test unless the condition holds.
-macro_rules! check {
-    ($condition:expr $(,)?) => {
-        if !$condition {
-            let (file, line) = (file!(), line!());
-            let text = format!("{file}:{line}: not {}", stringify!($condition));
-            return Err(crate::support::Failure(text));
-        }
-    };
-}
-
-pub(crate) use {check, check_eq};
-
-/// How long a test waits for what should happen in no time.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// How long what must not happen yet is waited for.
 pub(crate) const A_WHILE: Duration = Duration::from_millis(300);
-
-pub(crate) async fn pause(duration: Duration) {
-    let _ = runtime::sleep(duration).await;
-}
-
-/// Waits until the condition holds, or [`PATIENCE`] is over.
-pub(crate) async fn until(mut condition: impl FnMut() -> bool) -> bool {
-    let start = Instant::now();
-    while !condition() {
-        if start.elapsed() > PATIENCE {
-            return false;
-        }
-        pause(Duration::from_micros(200)).await;
-    }
-    true
-}
 
 /// The value, if it comes in time.
 pub(crate) async fn within<T>(
@@ -142,50 +56,6 @@ pub(crate) async fn read(desc: &Desc, block: u64) -> Result<u8, Failure> {
     let byte = buffer[0];
     check!(buffer.iter().all(|other| *other == byte));
     Ok(byte)
-}
-
-pub(crate) static SOCKET: OnceLock<PathBuf> = OnceLock::new();
-
-fn call(method: &str, params: &str) -> std::io::Result<String> {
-    let mut stream = UnixStream::connect(SOCKET.get().expect("set by main"))?;
-    stream.set_read_timeout(Some(PATIENCE))?;
-    write!(
-        stream,
-        r#"{{"jsonrpc":"2.0","id":1,"method":"{method}","params":{params}}}"#
-    )?;
-    let (mut response, mut part) = (Vec::new(), [0; 1 << 14]);
-    while !response.ends_with(b"\n") {
-        match stream.read(&mut part)? {
-            0 => break,
-            len => response.extend_from_slice(&part[..len]),
-        }
-    }
-    Ok(String::from_utf8_lossy(&response).into_owned())
-}
-
-/// Calls an RPC, as a client would; at once, not when what it returns is polled.
-pub(crate) fn begin_rpc(
-    method: &'static str,
-    params: &str,
-) -> impl Future<Output = Result<String, Failure>> + use<> {
-    let params = params.to_owned();
-    let (sender, receiver) = oneshot();
-    std::thread::spawn(move || sender.send(call(method, &params)));
-    async move { Ok(receiver.await??) }
-}
-
-/// Calls an RPC. The whole response.
-pub(crate) async fn rpc(method: &'static str, params: &str) -> Result<String, Failure> {
-    begin_rpc(method, params).await
-}
-
-/// Calls an RPC that must succeed.
-pub(crate) async fn rpc_done(method: &'static str, params: &str) -> Outcome {
-    let response = rpc(method, params).await?;
-    if response.contains(r#""error":"#) {
-        return Err(Failure(format!("{method} {params}: {response}")));
-    }
-    Ok(())
 }
 
 /// Asks for a mirror named M. The whole response.
