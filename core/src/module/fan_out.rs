@@ -55,7 +55,7 @@ impl<'a> FanOut<'a> {
     /// # Safety
     /// As for [`FanOut::new`].
     #[inline]
-    pub(super) unsafe fn in_vain(io: NonNull<ffi::spdk_bdev_io>) -> Option<(Self, u16)> {
+    pub(super) unsafe fn in_vain(io: NonNull<ffi::spdk_bdev_io>) -> Option<(Self, u32)> {
         // SAFETY: the caller's word.
         let lanes = unsafe { Lanes::new(io) };
         if !lanes.fan().lend_in_vain() {

@@ -62,7 +62,7 @@ pub(super) struct Fan {
     /// How many lanes were used.
     begun: Cell<u8>,
     /// What the device has noted while it passed the request on.
-    note: Cell<u16>,
+    note: Cell<u32>,
     /// Which lanes are in flight, and [`GUARD`].
     in_flight: Cell<u32>,
     /// Which lanes have failed, and [`TOO_MANY`].
@@ -157,12 +157,12 @@ impl Fan {
     }
 
     #[inline(always)]
-    pub(super) fn note(&self) -> u16 {
+    pub(super) fn note(&self) -> u32 {
         self.note.get()
     }
 
     #[inline(always)]
-    pub(super) fn set_note(&self, note: u16) {
+    pub(super) fn set_note(&self, note: u32) {
         self.note.set(note);
     }
 

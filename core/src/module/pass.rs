@@ -66,7 +66,7 @@ impl Pass<'_> {
     /// Notes something, such as which lower bdevs the lanes are of, for
     /// [`Request::in_vain`](super::Request::in_vain).
     #[inline]
-    pub fn note(&mut self, note: u16) {
+    pub fn note(&mut self, note: u32) {
         self.lanes.fan().set_note(note);
     }
 

@@ -315,7 +315,7 @@ impl<'a> Request<'a> {
     /// which has failed. Once, before anything else is passed on; `None` after that, and where nothing
     /// was tried.
     #[inline]
-    pub fn in_vain(&self) -> Option<(FanOut<'_>, u16)> {
+    pub fn in_vain(&self) -> Option<(FanOut<'_>, u32)> {
         // SAFETY: alive while borrowed, of a bdev of ours, with a task.
         unsafe { FanOut::in_vain(self.io) }
     }

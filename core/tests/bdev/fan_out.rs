@@ -372,7 +372,7 @@ pub(crate) async fn what_was_in_vain() -> Outcome {
         .over(open("EE_BadBase")?);
     lab.pass = |lab, bench, pass| {
         let offset = pass.offset_blocks();
-        pass.note(7 + lab.passed.add() as u16);
+        pass.note(7 + lab.passed.add() as u32);
         match offset {
             0 => {}
             1 => pass.write(&bench.lowers[0], u64::MAX),

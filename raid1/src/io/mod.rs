@@ -22,7 +22,7 @@ pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
             let offset = offset ^ u64::from(planted::is("read_of_another_block"));
             let slot = channel.with_least_loaded(LegSet::EMPTY, |leg| request.read(leg, offset));
             if let Some(slot) = slot {
-                request.note(LegSet::of(slot).bits());
+                request.note(LegSet::of(slot).bits().into());
             }
         }
         IoType::WRITE if channel.missing().is_empty() => {
@@ -31,7 +31,7 @@ pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
                     request.write(leg, offset);
                 }
             });
-            request.note(channel.present().bits());
+            request.note(channel.present().bits().into());
         }
         _ => {}
     }

@@ -11,7 +11,7 @@ pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
     let mut tried = LegSet::EMPTY;
     let mut status = Status::Failed;
     if let Some((passed, legs)) = request.in_vain() {
-        tried = LegSet::from_bits(legs);
+        tried = LegSet::from_bits(legs as u16);
         if planted::is("read_error_ignored") {
             return Status::Success;
         }

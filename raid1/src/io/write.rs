@@ -23,7 +23,7 @@ const ABORTED_PAUSE: Duration = Duration::from_millis(10);
 
 pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> Status {
     if let Some((passed, legs)) = request.in_vain() {
-        let outcome = Outcome::of(&passed, LegSet::from_bits(legs), LegSet::EMPTY);
+        let outcome = Outcome::of(&passed, LegSet::from_bits(legs as u16), LegSet::EMPTY);
         drop(passed);
         return Box::pin(settle(mirror, channel, request, outcome)).await;
     }
