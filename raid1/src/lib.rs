@@ -38,6 +38,15 @@ extern crate std as _;
 
 mod channel;
 mod driver;
+#[cfg_attr(
+    not(test),
+    expect(
+        dead_code,
+        unused_imports,
+        reason = "the driver does not keep metadata yet"
+    )
+)]
+mod format;
 mod geometry;
 mod io;
 mod leg;
