@@ -15,7 +15,7 @@ use barespdk_sys as ffi;
 
 use self::table::{create_channel, destroy_channel, fn_table};
 use super::options::Options;
-use super::pass::Pass;
+use super::pass::{Pass, PassedOn};
 use super::request::{Request, RequestTask};
 use crate::bdev::{IoType, Status};
 use crate::completion::{Sender, completion};
@@ -58,6 +58,12 @@ pub trait Device: Send + Sync + Sized + 'static {
     /// request is [served](Device::submit), which may look at [what was tried](Request::in_vain), or
     /// do it again. So pass on only what may be done twice.
     fn pass(&self, _channel: &Self::Channel, _request: &mut Pass<'_>) {}
+
+    /// Called for a request that was [passed on](Device::pass) and is about to be completed, as all
+    /// of it is done, where the device [asked](Pass::tell) to be told then: on the request's thread,
+    /// once, maybe inside of the call that submitted the request. Where anything has failed the
+    /// request is [served](Device::submit) instead.
+    fn passed(&self, _channel: &Self::Channel, _request: &PassedOn<'_>) {}
 
     /// Adds to what `bdev_get_bdevs` shows as `driver_specific`.
     fn dump_info(&self, _object: &mut ObjectWriter<'_>) {}

@@ -65,7 +65,7 @@ pub(super) struct Fan {
     note: Cell<u32>,
     /// Which lanes are in flight, and [`GUARD`].
     in_flight: Cell<u32>,
-    /// Which lanes have failed, and [`TOO_MANY`].
+    /// Which lanes have failed, [`TOO_MANY`], and [`TELL`].
     failed: Cell<u32>,
     listener: Cell<Listener>,
     /// Whether there is a [`FanOut`](super::FanOut).
@@ -81,6 +81,20 @@ const GUARD: u32 = 1 << LANES_MAX;
 /// Counts as a failed lane where more were asked for than there are: what was not submitted must not
 /// pass for done.
 const TOO_MANY: u32 = 1 << LANES_MAX;
+
+/// Counts as a failed lane of a request whose device wants to be told when it has been passed on, so
+/// that nobody else pays for the question.
+const TELL: u32 = TOO_MANY << 1;
+
+/// What the lanes of a request have made of it that was passed on without a task.
+pub(super) enum Outcome {
+    /// All has been done.
+    Done,
+    /// The same, and the device wants to be told.
+    DoneAndTell,
+    /// Something has failed.
+    InVain,
+}
 
 impl Fan {
     #[inline]
@@ -141,6 +155,7 @@ impl Fan {
 
     /// Notes that a task takes over from a pass that was in vain: lanes and note stay.
     pub(super) fn take_over(&self) {
+        self.failed.set(self.failed.get() & !TELL);
         self.listener.set(Listener::InVain);
     }
 
@@ -164,6 +179,22 @@ impl Fan {
     #[inline(always)]
     pub(super) fn set_note(&self, note: u32) {
         self.note.set(note);
+    }
+
+    /// Has the device told when no lane has failed.
+    #[inline(always)]
+    pub(super) fn tell(&self) {
+        self.failed.set(self.failed.get() | TELL);
+    }
+
+    /// What became of a request that was passed on, when no lane is in flight any more.
+    #[inline(always)]
+    pub(super) fn outcome(&self) -> Outcome {
+        match self.failed.get() {
+            0 => Outcome::Done,
+            TELL => Outcome::DoneAndTell,
+            _ => Outcome::InVain,
+        }
     }
 
     /// Ends what [`Fan::begin_passing`] began. Whether lanes are in flight.
@@ -523,7 +554,7 @@ unsafe fn end_lane(task: NonNull<Header>, lane: usize) {
     }
     match fan.listener.get() {
         // SAFETY: passed on without a task; all lanes have ended.
-        Listener::Request => return unsafe { request::passed(task, fan.failed.get() == 0) },
+        Listener::Request => return unsafe { request::passed(task, fan.outcome()) },
         // SAFETY: held by the first lane, once for all.
         Listener::Task => return unsafe { Header::unhold_and_resume(task) },
         Listener::Waker | Listener::Nobody | Listener::InVain => {}

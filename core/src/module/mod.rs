@@ -5,7 +5,7 @@
 //!                     │ open_channel, on each thread that uses it
 //!                     ▼
 //!                   D::Channel ◄── D::pass(&self, &channel, request), where D::PASSES
-//!                            ▲        │ all of it done ──────────────────────────────► Success
+//!                            ▲        │ all of it done ─► D::passed, where asked for ─► Success
 //!                            │        ▼ not passed on, or in vain
 //!                            └─────── D::submit(&self, &channel, request) ───────────► Status
 //! ```
@@ -35,7 +35,7 @@ pub use device::{Bdev, Device, Refused};
 pub use fan_out::{Failed, FanOut};
 pub use lanes::LANES_MAX;
 pub use options::{Options, Zones};
-pub use pass::Pass;
+pub use pass::{Pass, PassedOn};
 pub use request::{GetBuffer, Request};
 
 use crate::bdev::Desc;

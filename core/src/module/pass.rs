@@ -4,7 +4,7 @@ use core::ptr::NonNull;
 
 use barespdk_sys as ffi;
 
-use super::lanes::{Fan, Lanes};
+use super::lanes::{Fan, Lanes, Outcome};
 use super::request::Front;
 use crate::bdev::data::task_of;
 use crate::bdev::{Channel, IoType};
@@ -36,10 +36,8 @@ impl Pass<'_> {
         let fan = self.lanes.fan();
         if fan.end_passing() {
             Passed::InFlight
-        } else if fan.begun() > 0 && fan.failed() == 0 {
-            Passed::Done
         } else if fan.begun() > 0 {
-            Passed::InVain
+            Passed::Ended(fan.outcome())
         } else {
             Passed::NotAtAll
         }
@@ -63,8 +61,22 @@ impl Pass<'_> {
         self.lanes.params().num_blocks
     }
 
+    /// How many lanes were used. While there are none the request is not passed on: it is
+    /// [served](super::Device::submit), and what was noted is forgotten.
+    #[inline]
+    pub fn lanes(&self) -> usize {
+        self.lanes.fan().begun()
+    }
+
+    /// Has [`Device::passed`](super::Device::passed) called where the request is passed on and all of it
+    /// is done.
+    #[inline]
+    pub fn tell(&mut self) {
+        self.lanes.fan().tell();
+    }
+
     /// Notes something, such as which lower bdevs the lanes are of, for
-    /// [`Request::in_vain`](super::Request::in_vain).
+    /// [`Request::in_vain`](super::Request::in_vain) and [`PassedOn::note`].
     #[inline]
     pub fn note(&mut self, note: u32) {
         self.lanes.fan().set_note(note);
@@ -88,14 +100,52 @@ impl Pass<'_> {
     }
 }
 
+/// A request that was passed on, all of which is done: see [`Device::passed`](super::Device::passed).
+pub struct PassedOn<'a> {
+    lanes: Lanes<'a>,
+}
+
+impl PassedOn<'_> {
+    /// # Safety
+    /// The I/O was passed on, is not complete during the lifetime, and nothing of it is in flight.
+    #[inline(always)]
+    pub(super) unsafe fn new(io: NonNull<ffi::spdk_bdev_io>) -> Self {
+        // SAFETY: the caller's word; the fan is that of the pass.
+        let lanes = unsafe { Lanes::new(io) };
+        Self { lanes }
+    }
+
+    /// What was asked for.
+    #[inline]
+    pub fn io_type(&self) -> IoType {
+        self.lanes.io_type()
+    }
+
+    /// The first block.
+    #[inline]
+    pub fn offset_blocks(&self) -> u64 {
+        self.lanes.params().offset_blocks
+    }
+
+    /// How many blocks.
+    #[inline]
+    pub fn num_blocks(&self) -> u64 {
+        self.lanes.params().num_blocks
+    }
+
+    /// What was [noted](Pass::note) last; 0 where nothing was.
+    #[inline]
+    pub fn note(&self) -> u32 {
+        self.lanes.fan().note()
+    }
+}
+
 /// What has become of a request that a device could pass on.
 pub(super) enum Passed {
     /// Lower bdevs have it.
     InFlight,
-    /// They have done it already.
-    Done,
-    /// They have failed already.
-    InVain,
+    /// They have done with it already.
+    Ended(Outcome),
     /// It was not passed on.
     NotAtAll,
 }

@@ -21,7 +21,7 @@ use core::task::{Context, Poll, Waker};
 use barespdk_sys as ffi;
 
 use super::fan_out::FanOut;
-use super::lanes::Fan;
+use super::lanes::{Fan, Outcome};
 use crate::bdev::data::task_of;
 use crate::bdev::{Data, IoType, Status};
 use crate::errno::Errno;
@@ -54,8 +54,40 @@ pub(super) struct Front {
     /// Who waits for the buffer, where that is not the task itself.
     buffer_waker: Cell<Option<Waker>>,
     pub(super) fan: Fan,
-    /// Serves the request with a task, after it was passed on without one, in vain.
-    serve: unsafe fn(NonNull<ffi::spdk_bdev_io>),
+    /// What is called when the request comes back that was passed on without a task.
+    comes_back: &'static ComesBack,
+}
+
+/// What is called of a device when a request comes back that was passed on without a task.
+pub(super) struct ComesBack {
+    /// All of it is done, and the device wanted to be told: tells it, and completes the request.
+    pub(super) told: unsafe fn(NonNull<ffi::spdk_bdev_io>),
+    /// It was in vain: serves the request with a task.
+    pub(super) in_vain: unsafe fn(NonNull<ffi::spdk_bdev_io>),
+}
+
+impl ComesBack {
+    /// A request that has a task does not come back without one.
+    const NEVER: &'static Self = &Self {
+        told: nobody,
+        in_vain: nobody,
+    };
+
+    /// The request is back: it is complete, or served now.
+    ///
+    /// # Safety
+    /// [`Pass`](super::Pass) passed it on, nothing of it is in flight, and this is called once.
+    #[inline(always)]
+    pub(super) unsafe fn end(&self, io: NonNull<ffi::spdk_bdev_io>, outcome: Outcome) {
+        // SAFETY: the caller's word.
+        unsafe {
+            match outcome {
+                Outcome::Done => Status::Success.complete(io),
+                Outcome::DoneAndTell => (self.told)(io),
+                Outcome::InVain => (self.in_vain)(io),
+            }
+        }
+    }
 }
 
 /// What stands in `driver_ctx`.
@@ -103,7 +135,7 @@ impl<F: Future<Output = Status>> RequestTask<F> {
             (&raw mut (*front).status).write(Cell::new(Status::Failed));
             (&raw mut (*front).buffer).write(Cell::new(Buffer::Unasked));
             (&raw mut (*front).buffer_waker).write(Cell::new(None));
-            (&raw mut (*front).serve).write(nobody);
+            (&raw mut (*front).comes_back).write(ComesBack::NEVER);
             if in_vain {
                 // The fan is that of the pass, and tells what has failed.
                 (*front).fan.take_over();
@@ -152,37 +184,33 @@ impl<F: Future<Output = Status>> RequestTask<F> {
     }
 }
 
-/// A request that has a task is not served by another.
 unsafe fn nobody(_: NonNull<ffi::spdk_bdev_io>) {}
 
-/// Notes what serves a request that is about to be passed on without a task.
+/// Notes who is called when a request comes back that is about to be passed on without a task.
 ///
 /// # Safety
 /// SPDK has just submitted the I/O to a bdev of ours, so that its context is ours.
 #[inline(always)]
-pub(super) unsafe fn note_server(
+pub(super) unsafe fn note_who_is_called(
     io: NonNull<ffi::spdk_bdev_io>,
-    serve: unsafe fn(NonNull<ffi::spdk_bdev_io>),
+    comes_back: &'static ComesBack,
 ) {
     // SAFETY: the caller's word.
-    unsafe { (&raw mut (*task_of(io).cast::<Front>().as_ptr()).serve).write(serve) };
+    unsafe { (&raw mut (*task_of(io).cast::<Front>().as_ptr()).comes_back).write(comes_back) };
 }
 
 /// A request that was passed on without a task is back: it is complete, or served now.
 ///
 /// # Safety
-/// [`note_server`] was called for it, and nothing of it is in flight.
+/// [`note_who_is_called`] was called for it, and nothing of it is in flight.
 #[inline(always)]
-pub(super) unsafe fn passed(task: NonNull<Header>, done: bool) {
+pub(super) unsafe fn passed(task: NonNull<Header>, outcome: Outcome) {
     // SAFETY: the caller's word.
     unsafe {
-        let io = io_of(task);
-        if done {
-            Status::Success.complete(io);
-        } else {
-            ((*task.cast::<Front>().as_ptr()).serve)(io);
-        }
-    }
+        (*task.cast::<Front>().as_ptr())
+            .comes_back
+            .end(io_of(task), outcome)
+    };
 }
 
 /// The I/O behind which a task stands.

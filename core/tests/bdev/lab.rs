@@ -12,7 +12,7 @@ use std::time::Duration;
 use barespdk::bdev::{Channel, Desc, Io, IoError, IoType, Status};
 use barespdk::errno::Errno;
 use barespdk::json::{ArrayWriter, ObjectWriter};
-use barespdk::module::{Bdev, Device, Driver, Module, Options, Pass, Request};
+use barespdk::module::{Bdev, Device, Driver, Module, Options, Pass, PassedOn, Request};
 
 use crate::support::{Counter, Failure, pause, until};
 
@@ -23,6 +23,7 @@ pub(crate) type Serve = for<'a> fn(&'a Lab, &'a Bench, Request<'a>) -> Serving<'
 pub(crate) struct Lab {
     serve: Serve,
     pub(crate) pass: fn(&Lab, &Bench, &mut Pass<'_>),
+    pub(crate) told: fn(&Lab, &Bench, &PassedOn<'_>),
     pub(crate) supports: fn(IoType) -> bool,
     pub(crate) lowers: Mutex<Vec<Desc>>,
     /// What the next requests are to end with.
@@ -49,6 +50,7 @@ impl Lab {
         Self {
             serve,
             pass: |_, _, _| (),
+            told: |_, _, _| (),
             supports: |_| true,
             lowers: Mutex::new(Vec::new()),
             plan: Mutex::new(Vec::new()),
@@ -166,6 +168,10 @@ impl Device for Lab {
 
     fn pass(&self, bench: &Bench, request: &mut Pass<'_>) {
         (self.pass)(self, bench, request);
+    }
+
+    fn passed(&self, bench: &Bench, request: &PassedOn<'_>) {
+        (self.told)(self, bench, request);
     }
 
     fn dump_info(&self, object: &mut ObjectWriter<'_>) {

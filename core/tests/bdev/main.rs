@@ -18,6 +18,7 @@ mod rare;
 mod raw;
 mod requests;
 mod support;
+mod told;
 mod views;
 
 #[cfg(all(feature = "embedded", not(feature = "spdk")))]
@@ -85,6 +86,8 @@ const TESTS: &[harness::Test] = tests! {
     fan_out:
         to_several, one_at_a_time, forgotten, dropped_in_flight, too_many_lanes, refused_lanes,
         passed_on, passed_on_in_vain, what_was_in_vain, passed_on_and_refused, it_waits_for_memory;
+    told:
+        when_all_is_done, not_when_in_vain, not_where_nobody_asked;
     life:
         examined, events, a_bdev_goes_in_flight, the_end_takes_time, handles_outlive_the_bdev,
         wrong_names_and_options, wrong_threads, json, each_channel, on_top_of_itself, a_thread_exits_with_io_in_flight, a_request_sleeps_while_its_thread_exits,

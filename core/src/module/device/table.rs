@@ -16,8 +16,8 @@ use crate::errno::Errno;
 use crate::json::JsonWriter;
 use crate::message::Job;
 use crate::module::answer;
-use crate::module::pass::{Pass, Passed};
-use crate::module::request::{self, Request, RequestTask, TASK_ALIGN};
+use crate::module::pass::{Pass, Passed, PassedOn};
+use crate::module::request::{self, ComesBack, Request, RequestTask, TASK_ALIGN};
 use crate::runtime::{self, RuntimeRef};
 use crate::thread::Origin;
 use crate::thread::record::Record;
@@ -57,13 +57,18 @@ unsafe extern "C" fn submit_request<D: Device>(
         if D::PASSES {
             let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();
             let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
-            request::note_server(io, serve_anew::<D>);
+            let comes_back = const {
+                &ComesBack {
+                    told: tell::<D>,
+                    in_vain: serve_anew::<D>,
+                }
+            };
+            request::note_who_is_called(io, comes_back);
             let mut pass = Pass::new(io);
             (*node).device.pass(&(*context).channel, &mut pass);
             match pass.end() {
                 Passed::InFlight => return,
-                Passed::Done => return Status::Success.complete(io),
-                Passed::InVain => return serve_anew::<D>(io),
+                Passed::Ended(outcome) => return comes_back.end(io, outcome),
                 Passed::NotAtAll => {}
             }
         }
@@ -88,6 +93,20 @@ unsafe fn serve<D: Device>(
         RequestTask::serve(io, executor, in_vain, || {
             (*node).device.submit(&(*context).channel, Request::new(io))
         });
+    }
+}
+
+/// Tells the device of a request that was passed on, all of which is done, and completes it.
+unsafe fn tell<D: Device>(io: NonNull<ffi::spdk_bdev_io>) {
+    // SAFETY: `submit_request` noted this for an I/O of a bdev of type `D`. Device, channel, and what
+    // the device is shown outlive the call; the request is completed after it, once.
+    unsafe {
+        let node = (*(*io.as_ptr()).bdev).ctxt.cast::<Node<D>>();
+        let channel = ffi::spdk_bdev_io_get_io_channel(io.as_ptr());
+        let context = ffi::spdk_io_channel_get_ctx(channel).cast::<ChannelContext<D>>();
+        let channel = &(*context).channel;
+        (*node).device.passed(channel, &PassedOn::new(io));
+        Status::Success.complete(io);
     }
 }
 
