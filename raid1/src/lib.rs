@@ -59,5 +59,7 @@ mod nbd;
     expect(dead_code, reason = "writes do not hold their ranges yet")
 )]
 mod ranges;
+#[cfg_attr(not(test), expect(dead_code, reason = "no map is kept yet"))]
+mod region_map;
 mod removal;
 mod rpc;
