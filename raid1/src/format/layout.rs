@@ -179,7 +179,7 @@ pub(crate) fn data_offset_blocks(
     Ok(offset.div_ceil(boundary) * boundary)
 }
 
-fn check_block_size(block_size: u32) -> Result<(), FormatError> {
+pub(super) fn check_block_size(block_size: u32) -> Result<(), FormatError> {
     if block_size.is_power_of_two() && BLOCK_SIZES.contains(&block_size) {
         return Ok(());
     }

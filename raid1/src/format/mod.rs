@@ -12,21 +12,29 @@
 //!
 //! This module uses nothing else of the driver, so that `raid1/fuzz` can include it.
 
+mod bdev_raid;
 mod bytes;
+mod copies;
 mod crc32c;
 mod error;
+mod foreign;
 mod layout;
 mod leaf;
+mod leg_entry;
 mod name;
 mod superblock;
 
+pub(crate) use bdev_raid::{Base, BaseState, BdevRaid};
+pub(crate) use copies::{Found, NoneUsable, newest};
 pub(crate) use error::FormatError;
+pub(crate) use foreign::{LOOKED_AT_BYTES, recognise};
 pub(crate) use layout::{Extent, Layout, data_offset_blocks};
 pub(crate) use leaf::{
     BitmapId, LEAF_BYTES, REGIONS_PER_LEAF, encode_leaf, encode_unit, parse_leaf, read_bitmap,
 };
+pub(crate) use leg_entry::{LegEntry, LegState};
 pub(crate) use name::Name;
-pub(crate) use superblock::{Found, LegEntry, LegState, MdFormat, NoneUsable, Superblock, newest};
+pub(crate) use superblock::{MdFormat, Superblock};
 
 /// How many legs a mirror can have: entries of a superblock.
 pub(crate) const LEGS_MAX: usize = 16;

@@ -1,13 +1,12 @@
 //! The superblock: what a mirror is made of, and what is known of each leg.
 
-use core::fmt;
-
 use barespdk::uuid::Uuid;
 
 use super::bytes::{Reader, Writer};
 use super::crc32c::crc32c;
 use super::error::FormatError;
 use super::layout::Layout;
+use super::leg_entry::{LegEntry, LegState};
 use super::name::Name;
 use super::{LEGS_MAX, SUPERBLOCK_BYTES};
 
@@ -22,8 +21,6 @@ const CRC_AT: usize = 12;
 
 const FLAG_CLEAN: u32 = 1 << 0;
 
-const LEG_FLAG_WRITE_MOSTLY: u8 = 1 << 0;
-
 const MD_FLAG_INTERLEAVED: u8 = 1 << 0;
 const MD_FLAG_DIF_HEAD: u8 = 1 << 1;
 
@@ -35,61 +32,6 @@ const GENERATION_MAX: u64 = u64::MAX >> 1;
 
 /// Metadata of a block, in bytes: as much as SPDK's drivers know to handle.
 const MD_SIZE_MAX: u32 = 65536;
-
-/// What a leg is in its mirror.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-#[repr(u8)]
-pub(crate) enum LegState {
-    /// Nothing: the slot has no leg.
-    #[default]
-    Absent = 0,
-    /// It has all data.
-    InSync = 1,
-    /// It is written to, but has missed something, and is read by nobody.
-    Rebuilding = 2,
-    /// It has failed, or gone, and has missed all writes since.
-    Failed = 3,
-    /// It has no data, and waits to take the place of one that fails.
-    Spare = 4,
-}
-
-impl TryFrom<u8> for LegState {
-    type Error = FormatError;
-
-    fn try_from(value: u8) -> Result<Self, FormatError> {
-        Ok(match value {
-            0 => Self::Absent,
-            1 => Self::InSync,
-            2 => Self::Rebuilding,
-            3 => Self::Failed,
-            4 => Self::Spare,
-            _ => {
-                return Err(FormatError::Value {
-                    field: "the state of a leg",
-                    value: value.into(),
-                    why: "there is no such state",
-                });
-            }
-        })
-    }
-}
-
-/// A slot of a mirror, and what is known of the leg in it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub(crate) struct LegEntry {
-    /// Made up when the leg came in; not that of its bdev, which may have none, or share it with a copy.
-    pub(crate) uuid: Uuid,
-    pub(crate) state: LegState,
-    /// Read from only where no other leg can be.
-    pub(crate) write_mostly: bool,
-    pub(crate) data_offset_blocks: u64,
-    /// The last generation that may have been written to this leg, if it is not in sync.
-    pub(crate) left_generation: u64,
-    /// How far a rebuild has come.
-    pub(crate) checkpoint_blocks: u64,
-    /// The name of its bdev when it was last seen, for messages.
-    pub(crate) base_name: Name,
-}
 
 /// What metadata the blocks of a mirror have, in SPDK's numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -390,50 +332,6 @@ impl Superblock {
     }
 }
 
-impl LegEntry {
-    fn encode(&self, out: &mut Writer<'_>) -> Result<(), FormatError> {
-        out.uuid(self.uuid)?;
-        out.u8(self.state as u8)?;
-        out.u8(if self.write_mostly {
-            LEG_FLAG_WRITE_MOSTLY
-        } else {
-            0
-        })?;
-        out.reserved::<6>()?;
-        out.u64(self.data_offset_blocks)?;
-        out.u64(self.left_generation)?;
-        out.u64(self.checkpoint_blocks)?;
-        out.name(&self.base_name)?;
-        out.reserved::<16>()
-    }
-
-    fn parse(slot: u8, from: &mut Reader<'_>) -> Result<Self, FormatError> {
-        let uuid = from.uuid()?;
-        let state = from.u8()?;
-        let flags = from.u8()?;
-        if flags & !LEG_FLAG_WRITE_MOSTLY != 0 {
-            return Err(FormatError::LegValue {
-                slot,
-                field: "flags",
-                value: flags.into(),
-                why: "some are not known",
-            });
-        }
-        from.reserved::<6>()?;
-        let leg = Self {
-            uuid,
-            state: state.try_into()?,
-            write_mostly: flags & LEG_FLAG_WRITE_MOSTLY != 0,
-            data_offset_blocks: from.u64()?,
-            left_generation: from.u64()?,
-            checkpoint_blocks: from.u64()?,
-            base_name: from.name("the name of a base bdev")?,
-        };
-        from.reserved::<16>()?;
-        Ok(leg)
-    }
-}
-
 impl MdFormat {
     fn flags(&self) -> u8 {
         let interleaved = if self.interleaved {
@@ -466,7 +364,7 @@ impl MdFormat {
     }
 }
 
-fn refused(field: &'static str, value: u64, why: &'static str) -> FormatError {
+pub(super) fn refused(field: &'static str, value: u64, why: &'static str) -> FormatError {
     FormatError::Value { field, value, why }
 }
 
@@ -478,81 +376,4 @@ fn crc_of(copy: &[u8; SUPERBLOCK_BYTES]) -> (u32, u32) {
         u32::from_le_bytes(*stored),
         crc32c(&[before, &[0; 4], after]),
     )
-}
-
-/// The superblock of a leg.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Found {
-    pub(crate) superblock: Superblock,
-    /// What was wrong with the other copy, if there was one: torn by a crash, or damaged.
-    pub(crate) damaged: Option<FormatError>,
-}
-
-/// A leg has something of ours on it, but nothing to go by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct NoneUsable {
-    /// What is wrong with copies A and B; `None` where there is nothing wrong, or nothing at all.
-    pub(crate) copies: [Option<FormatError>; 2],
-}
-
-impl fmt::Display for NoneUsable {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut separator = "";
-        for (copy, error) in ["A", "B"].iter().zip(self.copies) {
-            if let Some(error) = error {
-                write!(f, "{separator}copy {copy} of the superblock: {error}")?;
-                separator = "; ";
-            }
-        }
-        Ok(())
-    }
-}
-
-impl core::error::Error for NoneUsable {}
-
-/// The superblock of a leg: of its two copies the one of the higher generation. `Ok(None)` if there is
-/// none. A torn copy is what a crash leaves, the other one counts. All else that is wrong with a copy was
-/// written so, by a later version perhaps, and the other copy is out of date: neither counts.
-///
-/// # Errors
-/// What is wrong with the copies.
-pub(crate) fn newest(copy_a: &[u8], copy_b: &[u8]) -> Result<Option<Found>, NoneUsable> {
-    let [a, b] = [(copy_a, 0), (copy_b, 1)].map(|(bytes, parity)| parse_copy(bytes, parity));
-    let unusable = NoneUsable {
-        copies: [a.as_ref().err().copied(), b.as_ref().err().copied()],
-    };
-    let found = |superblock, damaged| {
-        Ok(Some(Found {
-            superblock,
-            damaged,
-        }))
-    };
-    match (a, b) {
-        (Ok(None), Ok(None)) => Ok(None),
-        (Ok(Some(a)), Ok(Some(b))) => {
-            if (a.uuid, a.own_leg().map(|leg| leg.uuid))
-                != (b.uuid, b.own_leg().map(|leg| leg.uuid))
-            {
-                return Err(NoneUsable {
-                    copies: [Some(FormatError::StrangeCopies); 2],
-                });
-            }
-            found(if a.generation > b.generation { a } else { b }, None)
-        }
-        (Ok(Some(one)), Ok(None)) | (Ok(None), Ok(Some(one))) => found(one, None),
-        (Ok(Some(one)), Err(torn @ FormatError::Crc { .. }))
-        | (Err(torn @ FormatError::Crc { .. }), Ok(Some(one))) => found(one, Some(torn)),
-        (Err(_), _) | (_, Err(_)) => Err(unusable),
-    }
-}
-
-fn parse_copy(bytes: &[u8], parity: u64) -> Result<Option<Superblock>, FormatError> {
-    let superblock = Superblock::parse(bytes)?;
-    if let Some(superblock) = &superblock
-        && superblock.generation % 2 != parity
-    {
-        let why = "it belongs in the other copy";
-        return Err(refused("the generation", superblock.generation, why));
-    }
-    Ok(superblock)
 }
