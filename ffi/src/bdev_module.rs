@@ -56,6 +56,10 @@ enumeration! {
 /// Says that a bdev is unregistered, on the thread that asked. `rc` is 0 or a negative errno value.
 pub type spdk_bdev_unregister_cb = Option<unsafe extern "C" fn(cb_arg: *mut c_void, rc: c_int)>;
 
+/// Says that blocks are quiet, or that they are not any more, on the thread that asked. `status` is 0 or a
+/// negative errno value.
+pub type spdk_bdev_quiesce_cb = Option<unsafe extern "C" fn(ctx: *mut c_void, status: c_int)>;
+
 /// Says that a read has its buffer (`success`), on the thread of the request.
 pub type spdk_bdev_io_get_buf_cb = Option<
     unsafe extern "C" fn(ch: *mut spdk_io_channel, bdev_io: *mut spdk_bdev_io, success: bool),
@@ -400,6 +404,31 @@ unsafe extern "C" {
     /// Changes the number of blocks of a registered bdev and tells the openers. Returns 0, or
     /// `-EBUSY` if it shrinks while open.
     pub fn spdk_bdev_notify_blockcnt_change(bdev: *mut spdk_bdev, size: u64) -> c_int;
+
+    /// Keeps back reads, writes, unmaps, writes of zeroes, copies and NVMe commands to blocks of a
+    /// registered bdev, and calls `cb_fn` when those in flight have ended; nothing else is kept back, or
+    /// waited for. Behind other quiet blocks that overlap with these. By the bdev's module, on an SPDK
+    /// thread. Returns 0, after which `cb_fn` runs later, or `-EINVAL`, `-ENODEV`, `-ENOMEM`.
+    pub fn spdk_bdev_quiesce_range(
+        bdev: *mut spdk_bdev,
+        module: *mut spdk_bdev_module,
+        offset: u64,
+        length: u64,
+        cb_fn: spdk_bdev_quiesce_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
+
+    /// Ends what `spdk_bdev_quiesce_range` began, for the same blocks, and submits what was kept back; may
+    /// be called by its `cb_fn`. Returns 0, after which `cb_fn` runs later, `-ENODEV` where the bdev is
+    /// being removed and nobody has it open, or `-EINVAL`.
+    pub fn spdk_bdev_unquiesce_range(
+        bdev: *mut spdk_bdev,
+        module: *mut spdk_bdev_module,
+        offset: u64,
+        length: u64,
+        cb_fn: spdk_bdev_quiesce_cb,
+        cb_arg: *mut c_void,
+    ) -> c_int;
 
     /// Makes a module known; before the bdev layer is initialised, as a constructor does.
     pub fn spdk_bdev_module_list_add(bdev_module: *mut spdk_bdev_module);

@@ -1,5 +1,6 @@
 //! A bdev of ours.
 
+mod drain;
 mod table;
 
 use alloc::ffi::CString;
@@ -286,6 +287,22 @@ impl<D: Device> Bdev<D> {
         list::for_each(&self.node, move |channel| visit(&node.device, channel))
             .await
             .map(drop)
+    }
+
+    /// Waits until all I/O that was submitted to the bdev before has ended, through whatever channel: reads,
+    /// writes, unmaps, writes of zeroes, copies and NVMe commands. What is submitted meanwhile is kept
+    /// back by SPDK, and goes on when this ends. A drain that was begun ends, even if this future is
+    /// dropped. On the app thread; not as part of a request to the bdev, which would wait for itself.
+    ///
+    /// Where blocks are locked, as by a compare-and-write that SPDK emulates, or another drain is under
+    /// way, this waits its turn. As long as it lasts the bdev counts as open: it cannot shrink, and is not gone.
+    ///
+    /// # Errors
+    /// `ENODEV` where the bdev is gone or going, `EPERM` on another thread than the app thread;
+    /// `ENOMEM`, `ESHUTDOWN`: then I/O may still be in flight.
+    pub async fn drain(&self) -> Result<(), Errno> {
+        self.check_registered()?;
+        drain::drain(self.node.bdev.get(), self.name())?.await
     }
 
     /// Says that the number of blocks has changed. On the app thread.

@@ -5,6 +5,7 @@
 
 mod alloc_count;
 mod broken;
+mod drained;
 mod dropped;
 mod fan_out;
 mod from_c;
@@ -88,6 +89,8 @@ const TESTS: &[harness::Test] = tests! {
         passed_on, passed_on_in_vain, what_was_in_vain, passed_on_and_refused, it_waits_for_memory;
     told:
         when_all_is_done, not_when_in_vain, not_where_nobody_asked;
+    drained:
+        what_was_submitted_before, twice, nobody_waits_for_it, while_the_bdev_changes;
     life:
         examined, events, a_bdev_goes_in_flight, the_end_takes_time, handles_outlive_the_bdev,
         wrong_names_and_options, wrong_threads, json, each_channel, on_top_of_itself, a_thread_exits_with_io_in_flight, a_request_sleeps_while_its_thread_exits,

@@ -9,16 +9,13 @@ use super::device::{Bdev, Life};
 use super::range::{self, Owner};
 use super::request::Span;
 
-/// C: `spdk_bdev_quiesce_cb`, on the thread that asked.
-type Callback = Option<unsafe extern "C" fn(ctx: *mut c_void, status: c_int)>;
-
 /// A range that is quiet, or is about to be.
 pub(super) struct Quiesced {
-    cb: Callback,
+    cb: spdk_bdev_quiesce_cb,
     cb_arg: *mut c_void,
 }
 
-fn call(cb: Callback, cb_arg: *mut c_void) {
+fn call(cb: spdk_bdev_quiesce_cb, cb_arg: *mut c_void) {
     if let Some(cb) = cb {
         // SAFETY: what was asked for, once.
         unsafe { cb(cb_arg, 0) };
@@ -41,7 +38,7 @@ fn quiesce(
     device: Bdev,
     module: *mut spdk_bdev_module,
     span: Span,
-    cb: Callback,
+    cb: spdk_bdev_quiesce_cb,
     cb_arg: *mut c_void,
 ) -> c_int {
     if let Err(rc) = check(device, module, span) {
@@ -62,7 +59,7 @@ fn unquiesce(
     device: Bdev,
     module: *mut spdk_bdev_module,
     span: Span,
-    cb: Callback,
+    cb: spdk_bdev_quiesce_cb,
     cb_arg: *mut c_void,
 ) -> c_int {
     if let Err(rc) = check(device, module, span) {
@@ -97,7 +94,7 @@ fn whole(device: Bdev) -> Span {
 unsafe extern "C" fn spdk_bdev_quiesce(
     bdev: *mut spdk_bdev,
     module: *mut spdk_bdev_module,
-    cb_fn: Callback,
+    cb_fn: spdk_bdev_quiesce_cb,
     cb_arg: *mut c_void,
 ) -> c_int {
     // SAFETY: the module's own bdev, which is registered.
@@ -110,7 +107,7 @@ unsafe extern "C" fn spdk_bdev_quiesce(
 unsafe extern "C" fn spdk_bdev_unquiesce(
     bdev: *mut spdk_bdev,
     module: *mut spdk_bdev_module,
-    cb_fn: Callback,
+    cb_fn: spdk_bdev_quiesce_cb,
     cb_arg: *mut c_void,
 ) -> c_int {
     // SAFETY: as above.
@@ -125,7 +122,7 @@ unsafe extern "C" fn spdk_bdev_quiesce_range(
     module: *mut spdk_bdev_module,
     offset: u64,
     length: u64,
-    cb_fn: Callback,
+    cb_fn: spdk_bdev_quiesce_cb,
     cb_arg: *mut c_void,
 ) -> c_int {
     let span = Span {
@@ -143,7 +140,7 @@ unsafe extern "C" fn spdk_bdev_unquiesce_range(
     module: *mut spdk_bdev_module,
     offset: u64,
     length: u64,
-    cb_fn: Callback,
+    cb_fn: spdk_bdev_quiesce_cb,
     cb_arg: *mut c_void,
 ) -> c_int {
     let span = Span {
@@ -153,3 +150,5 @@ unsafe extern "C" fn spdk_bdev_unquiesce_range(
     // SAFETY: as above.
     unquiesce(unsafe { Bdev::new(bdev) }, module, span, cb_fn, cb_arg)
 }
+
+same_as_declared!(spdk_bdev_quiesce_range, spdk_bdev_unquiesce_range);

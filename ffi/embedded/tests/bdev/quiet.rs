@@ -12,28 +12,6 @@ use crate::world;
 /// So often: the last time ends before the clients do, or after.
 const ROUNDS: u64 = 20;
 
-type Callback = Option<unsafe extern "C" fn(ctx: *mut c_void, status: c_int)>;
-
-// Not declared by `barespdk_sys`, as no layer above uses them. C: spdk/bdev_module.h
-unsafe extern "C" {
-    fn spdk_bdev_quiesce_range(
-        bdev: *mut spdk_bdev,
-        module: *mut spdk_bdev_module,
-        offset: u64,
-        length: u64,
-        cb_fn: Callback,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-    fn spdk_bdev_unquiesce_range(
-        bdev: *mut spdk_bdev,
-        module: *mut spdk_bdev_module,
-        offset: u64,
-        length: u64,
-        cb_fn: Callback,
-        cb_arg: *mut c_void,
-    ) -> c_int;
-}
-
 thread_local! {
     static ROUND: Cell<u64> = const { Cell::new(0) };
     static RANGE: Cell<(u64, u64)> = const { Cell::new((0, 0)) };
