@@ -31,6 +31,9 @@ mod bucket;
 mod line;
 mod waiters;
 
+#[cfg(test)]
+mod tests;
+
 use alloc::boxed::Box;
 use core::future::Future;
 use core::pin::Pin;

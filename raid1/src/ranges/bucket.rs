@@ -65,7 +65,7 @@ impl NarrowRange {
 }
 
 /// How many ranges a bucket can have. One more takes the way of wide ones.
-const BUCKET_RANGES: usize = 14;
+pub(super) const BUCKET_RANGES: usize = 14;
 
 /// The ranges of some chunks, in two cache lines of their own.
 #[derive(Debug, Default)]
