@@ -6,7 +6,22 @@ use barespdk::bdev;
 use barespdk::errno::Errno;
 use barespdk::log_error;
 
-use crate::legs::{LEGS_MAX, LegSet, Legs, Slot};
+use crate::leg::Leg;
+use crate::legs::{LEGS_MAX, LegSet, Legs, Slot, Standing};
+
+/// How a channel begins to serve.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Modes {
+    pub(crate) ordered: bool,
+    pub(crate) resyncing: bool,
+}
+
+fn unreachable(mirror: &str, leg: &Leg, errno: Errno) {
+    log_error!(
+        "raid1 {mirror}: no channel to base bdev '{}' on this thread: {errno}",
+        leg.name
+    );
+}
 
 /// A thread's channels to the legs that are in, by slot.
 pub(crate) struct Channel {
@@ -15,6 +30,10 @@ pub(crate) struct Channel {
     present: Cell<LegSet>,
     /// Which of them are read from, too.
     readable: Cell<LegSet>,
+    /// Whether writes hold their blocks, so that those that overlap reach all legs in one order.
+    ordered: Cell<bool>,
+    /// Whether legs may differ somewhere, so that reads have to look where.
+    resyncing: Cell<bool>,
     /// Which legs this thread cannot reach, though others may read from them: what is written here
     /// can be acknowledged only when those are out.
     missing: Cell<LegSet>,
@@ -26,7 +45,7 @@ impl Channel {
     ///
     /// # Errors
     /// That of a leg, where none is left to read from.
-    pub(crate) fn open(mirror: &str, legs: &Legs) -> Result<Self, Errno> {
+    pub(crate) fn open(mirror: &str, legs: &Legs, modes: Modes) -> Result<Self, Errno> {
         let mut channels = <[_; LEGS_MAX]>::default();
         let [mut present, mut readable, mut missing] = [LegSet::EMPTY; 3];
         let mut refused = Errno::ENODEV;
@@ -35,15 +54,12 @@ impl Channel {
                 Ok(channel) => {
                     channels[slot.index()] = Some(channel);
                     present.insert(slot);
-                    if legs.is_in(slot) {
+                    if legs.standing(slot) == Standing::InSync {
                         readable.insert(slot);
                     }
                 }
                 Err(errno) => {
-                    log_error!(
-                        "raid1 {mirror}: no channel to base bdev '{}' on this thread: {errno}",
-                        leg.name
-                    );
+                    unreachable(mirror, leg, errno);
                     missing.insert(slot);
                     refused = errno;
                 }
@@ -56,8 +72,57 @@ impl Channel {
             legs: RefCell::new(channels),
             present: Cell::new(present),
             readable: Cell::new(readable),
+            ordered: Cell::new(modes.ordered),
+            resyncing: Cell::new(modes.resyncing),
             missing: Cell::new(missing),
         })
+    }
+
+    /// Writes to one more leg, which is not read from. One that cannot be reached is
+    /// [missing](Channel::missing).
+    pub(crate) fn add_leg(&self, mirror: &str, slot: Slot, leg: &Leg) {
+        match bdev::Channel::new(&leg.desc) {
+            Ok(channel) => {
+                // As in `drop_leg`.
+                let Ok(mut legs) = self.legs.try_borrow_mut() else {
+                    return;
+                };
+                let before = legs[slot.index()].replace(channel);
+                drop(legs);
+                drop(before);
+                self.present.set(self.present.get().or(LegSet::of(slot)));
+            }
+            Err(errno) => {
+                unreachable(mirror, leg, errno);
+                self.missing.set(self.missing.get().or(LegSet::of(slot)));
+            }
+        }
+    }
+
+    /// Reads from a leg, too, that was written to.
+    pub(crate) fn start_reading(&self, slot: Slot) {
+        let readable = self.readable.get().or(LegSet::of(slot));
+        self.readable.set(readable.and(self.present.get()));
+    }
+
+    /// Whether writes hold their blocks.
+    #[inline]
+    pub(crate) fn is_ordered(&self) -> bool {
+        self.ordered.get()
+    }
+
+    pub(crate) fn set_ordered(&self, ordered: bool) {
+        self.ordered.set(ordered);
+    }
+
+    /// Whether legs may differ somewhere.
+    #[inline]
+    pub(crate) fn is_resyncing(&self) -> bool {
+        self.resyncing.get()
+    }
+
+    pub(crate) fn set_resyncing(&self, resyncing: bool) {
+        self.resyncing.set(resyncing);
     }
 
     /// Reads from a leg no more; what is in flight goes on. Writes go to it still: another thread may
@@ -126,6 +191,16 @@ impl Channel {
                 submit(slot, leg);
             }
         }
+    }
+
+    /// Calls `submit` with the first leg that is read from and was not tried: all threads take the same.
+    pub(crate) fn with_source(
+        &self,
+        tried: LegSet,
+        submit: impl FnOnce(&bdev::Channel),
+    ) -> Option<Slot> {
+        let slot = self.readable.get().without(tried).pop_first()?;
+        self.with_leg(slot, submit).then_some(slot)
     }
 
     /// Calls `submit` with the leg to which this thread has the least in flight, leaving out those

@@ -6,7 +6,7 @@ use barespdk::bdev::{Access, Desc, Event};
 use barespdk::errno::Errno;
 use barespdk::uuid::Uuid;
 
-use crate::removal;
+use crate::keeper;
 
 /// A base bdev, open and claimed as long as it is part of its mirror.
 #[derive(Clone, Debug)]
@@ -31,7 +31,7 @@ impl Leg {
     pub(crate) fn open(name: &str, mirror: &str) -> Result<Self, Errno> {
         let (mirror, base) = (mirror.to_string(), name.to_string());
         let desc = Desc::open(name, Access::Write, move |event| match event {
-            Event::Removed => removal::on_removed(&mirror, &base),
+            Event::Removed => keeper::on_removed(&mirror, &base),
             Event::Resized | Event::MediaManagement | Event::Other(_) => {}
         })?;
         Ok(Self {

@@ -1,6 +1,5 @@
 //! Which base bdevs a mirror has, and which it has lost: what all its threads agree on.
 
-use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::leg::Leg;
@@ -13,6 +12,12 @@ pub(crate) const LEGS_MAX: usize = 16;
 pub(crate) struct Slot(u8);
 
 impl Slot {
+    /// The place of this number, if there can be one.
+    pub(crate) fn of(index: usize) -> Option<Self> {
+        let number = u8::try_from(index).ok()?;
+        (index < LEGS_MAX).then_some(Self(number))
+    }
+
     /// The place as an index below [`LEGS_MAX`].
     #[inline]
     pub(crate) const fn index(self) -> usize {
@@ -62,6 +67,21 @@ impl LegSet {
         Self(self.0 & !other.0)
     }
 
+    /// The members of either.
+    pub(crate) const fn or(self, other: Self) -> Self {
+        Self(self.0 | other.0)
+    }
+
+    /// How many members there are.
+    pub(crate) const fn len(self) -> usize {
+        self.0.count_ones() as usize
+    }
+
+    /// The members, from the lowest.
+    pub(crate) fn iter(mut self) -> impl Iterator<Item = Slot> {
+        core::iter::from_fn(move || self.pop_first())
+    }
+
     /// The members of both.
     pub(crate) fn and(self, other: Self) -> Self {
         Self(self.0 & other.0)
@@ -97,12 +117,29 @@ impl LegSet {
     }
 }
 
+/// What a leg is to its mirror.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Standing {
+    /// Written to and read from: it has all that was acknowledged.
+    InSync,
+    /// Written to, and being copied to; it has what it was written since, and what was copied.
+    Rebuilding,
+    /// No longer read from, but written to until no thread reads from it and its loss is recorded.
+    Leaving,
+    /// Neither; the slot is kept for it, or for another.
+    Out,
+}
+
+#[derive(Debug)]
+struct Place {
+    leg: Option<Leg>,
+    standing: Standing,
+}
+
 /// The legs of a mirror by slot. A slot whose leg is lost stays, empty.
 #[derive(Debug)]
 pub(crate) struct Legs {
-    slots: Vec<Option<Leg>>,
-    /// Which of them are leaving: no longer read from, but written to until no thread reads from them.
-    leaving: LegSet,
+    places: Vec<Place>,
 }
 
 /// What became of the wish to take a leg out.
@@ -117,96 +154,168 @@ pub(crate) enum TakeOut {
 }
 
 impl Legs {
-    pub(crate) fn new(legs: Vec<Leg>) -> Self {
+    /// Legs by slot, with what they are; none where a slot has lost its leg.
+    pub(crate) fn new(legs: Vec<(Option<Leg>, Standing)>) -> Self {
+        let place = |(leg, standing): (Option<Leg>, Standing)| match leg {
+            Some(_) => Place { leg, standing },
+            None => Place {
+                leg,
+                standing: Standing::Out,
+            },
+        };
         Self {
-            slots: legs.into_iter().map(Some).collect(),
-            leaving: LegSet::EMPTY,
+            places: legs.into_iter().map(place).collect(),
         }
     }
 
     /// How many slots there are.
     pub(crate) fn num_slots(&self) -> usize {
-        self.slots.len()
+        self.places.len()
     }
 
-    /// The legs that are in, with their slots.
-    pub(crate) fn present(&self) -> impl Iterator<Item = (Slot, &Leg)> {
-        self.open()
-            .filter(|(slot, _)| !self.leaving.contains(*slot))
+    /// The slots, from the first.
+    pub(crate) fn slots(&self) -> impl Iterator<Item = Slot> + use<> {
+        (0..self.places.len()).filter_map(Slot::of)
     }
 
-    /// The legs that are in, and those that are leaving.
+    fn place(&self, slot: Slot) -> Option<&Place> {
+        self.places.get(slot.index())
+    }
+
+    fn place_mut(&mut self, slot: Slot) -> Option<&mut Place> {
+        self.places.get_mut(slot.index())
+    }
+
+    /// What a leg is.
+    pub(crate) fn standing(&self, slot: Slot) -> Standing {
+        self.place(slot)
+            .map_or(Standing::Out, |place| place.standing)
+    }
+
+    /// The leg of a slot, in whatever standing.
+    pub(crate) fn get(&self, slot: Slot) -> Option<&Leg> {
+        self.place(slot)?.leg.as_ref()
+    }
+
+    /// The legs that are written to, with their slots.
     pub(crate) fn open(&self) -> impl Iterator<Item = (Slot, &Leg)> {
-        (0..)
-            .map(Slot)
-            .zip(&self.slots)
-            .filter_map(|(slot, leg)| Some((slot, leg.as_ref()?)))
+        self.slots()
+            .filter_map(|slot| Some((slot, self.get(slot)?)))
     }
 
-    /// The slots of the legs that are in.
-    pub(crate) fn members(&self) -> LegSet {
-        let mut members = LegSet::EMPTY;
-        self.present().for_each(|(slot, _)| members.insert(slot));
-        members
+    /// The slots of the legs of a standing.
+    pub(crate) fn of_standing(&self, standing: Standing) -> LegSet {
+        let mut set = LegSet::EMPTY;
+        self.slots()
+            .filter(|slot| self.standing(*slot) == standing)
+            .for_each(|slot| set.insert(slot));
+        set
     }
 
-    /// Whether a leg may be read from.
-    pub(crate) fn is_in(&self, slot: Slot) -> bool {
-        !self.leaving.contains(slot)
+    /// The slots of the legs that may be read from.
+    pub(crate) fn in_sync(&self) -> LegSet {
+        self.of_standing(Standing::InSync)
     }
 
-    /// The name of a leg that is in, or leaving.
-    pub(crate) fn name(&self, slot: Slot) -> Option<String> {
-        let leg = self.slots.get(slot.index())?.as_ref()?;
-        Some(leg.name.clone())
+    /// The slot of the first leg that is in, or being rebuilt, and fits.
+    pub(crate) fn find_by(&self, fits: impl Fn(&Leg) -> bool) -> Option<Slot> {
+        self.open()
+            .find(|(slot, leg)| self.standing(*slot) != Standing::Leaving && fits(leg))
+            .map(|(slot, _)| slot)
     }
 
-    /// All slots; the leg of those where it is in.
-    pub(crate) fn slots(&self) -> impl Iterator<Item = Option<&Leg>> {
-        (0..)
-            .map(Slot)
-            .zip(&self.slots)
-            .map(|(slot, leg)| leg.as_ref().filter(|_| self.is_in(slot)))
-    }
-
-    /// The slot of a leg that is in, by the name that the mirror was told.
+    /// The slot of a leg that is in, or being rebuilt, by the name that the mirror was told.
     pub(crate) fn find(&self, name: &str) -> Option<Slot> {
         self.find_by(|leg| leg.name == name)
     }
 
-    /// The slot of the first leg that is in and fits.
-    pub(crate) fn find_by(&self, fits: impl Fn(&Leg) -> bool) -> Option<Slot> {
-        self.present()
-            .find(|(_, leg)| fits(leg))
-            .map(|(slot, _)| slot)
+    /// Whether it is the only leg that may be read from.
+    fn is_last(&self, slot: Slot) -> bool {
+        self.in_sync() == LegSet::of(slot)
     }
 
-    /// Lets a leg leave, unless it is the last that is in: new channels write to it, but do not read.
-    /// Returns the name of a leg that was in.
-    pub(crate) fn leave(&mut self, slot: Slot) -> (TakeOut, Option<String>) {
-        let left = self.present().find(|(of, _)| *of == slot);
-        let Some(name) = left.map(|(_, leg)| leg.name.clone()) else {
-            return (TakeOut::WasOut, None);
-        };
-        if self.present().nth(1).is_none() {
-            return (TakeOut::Last, None);
+    /// Lets a leg leave, unless it is the last in sync: new channels write to it, but do not read.
+    pub(crate) fn leave(&mut self, slot: Slot) -> TakeOut {
+        match self.standing(slot) {
+            Standing::Leaving | Standing::Out => return TakeOut::WasOut,
+            Standing::InSync if self.is_last(slot) => return TakeOut::Last,
+            Standing::InSync | Standing::Rebuilding => {}
         }
-        self.leaving.insert(slot);
-        (TakeOut::Out, Some(name))
+        self.set_standing(slot, Standing::Leaving);
+        TakeOut::Out
+    }
+
+    /// Has a leg in sync be rebuilt, unless it is the last. Whether it was.
+    pub(crate) fn demote(&mut self, slot: Slot) -> bool {
+        let yes = self.standing(slot) == Standing::InSync && !self.is_last(slot);
+        if yes {
+            self.set_standing(slot, Standing::Rebuilding);
+        }
+        yes
+    }
+
+    /// A leg that was rebuilt may be read from. Whether it was being rebuilt.
+    pub(crate) fn promote(&mut self, slot: Slot) -> bool {
+        let yes = self.standing(slot) == Standing::Rebuilding;
+        if yes {
+            self.set_standing(slot, Standing::InSync);
+        }
+        yes
+    }
+
+    fn set_standing(&mut self, slot: Slot, standing: Standing) {
+        if let Some(place) = self.place_mut(slot) {
+            place.standing = standing;
+        }
     }
 
     /// Takes out a leg that is leaving, when no thread reads from it: new channels do not have it. Its
     /// bdev is closed when the channels of all threads have let go of it.
     pub(crate) fn take_out(&mut self, slot: Slot) -> Option<Leg> {
-        if self.is_in(slot) {
+        let place = self.place_mut(slot)?;
+        if place.standing != Standing::Leaving {
             return None;
         }
-        self.slots.get_mut(slot.index())?.take()
+        place.standing = Standing::Out;
+        place.leg.take()
+    }
+
+    /// A slot for one more leg: one that is out and not in `kept`, or a new one.
+    pub(crate) fn free_slot(&self, kept: LegSet) -> Option<Slot> {
+        self.slots()
+            .find(|slot| self.standing(*slot) == Standing::Out && !kept.contains(*slot))
+            .or_else(|| Slot::of(self.places.len()))
+    }
+
+    /// Puts a leg that is to be rebuilt into a slot that is out, or the first that there is not yet. Gives
+    /// it back where it is neither.
+    pub(crate) fn put(&mut self, slot: Slot, leg: Leg) -> Result<(), Leg> {
+        let place = Place {
+            leg: None,
+            standing: Standing::Out,
+        };
+        if slot.index() == self.places.len() {
+            self.places.push(place);
+        }
+        match self.place_mut(slot) {
+            Some(place) if place.standing == Standing::Out => {
+                place.leg = Some(leg);
+                place.standing = Standing::Rebuilding;
+                Ok(())
+            }
+            _ => Err(leg),
+        }
     }
 
     /// Lets go of all legs.
-    pub(crate) fn clear(&mut self) {
-        self.slots.fill_with(|| None);
+    pub(crate) fn clear(&mut self) -> Vec<Leg> {
+        self.places
+            .iter_mut()
+            .filter_map(|place| {
+                place.standing = Standing::Out;
+                place.leg.take()
+            })
+            .collect()
     }
 }
 

@@ -7,11 +7,14 @@
 //!                                  │ per thread
 //!                                  ▼
 //!                                Channel ── io::pass ──────────────────► base bdevs
-//!                                  ▲  ▲         │ not done by that           ▲
-//!                                  │  │         ▼                            │
-//!                                  │  └── io::{read, write, reset} ──────────┘
-//!                                  │            │ a leg failed a write
-//!                                  └─ removal ◄─┘ ◄── rpc, hot removal
+//!                                  ▲  ▲         │ not done by that         ▲ ▲ ▲
+//!                                  │  │         ▼                          │ │ │
+//!                                  │  └── io::{read, write, reset} ────────┘ │ │
+//!                                  │            │ a leg failed a write,      │ │
+//!                                  │            ▼ a region is to be marked   │ │
+//!                                  └─ keeper (app thread) ── record, format ─┘ │
+//!                                        ▲   │ a leg lacks something           │
+//!             rpc, hot removal, assembly ┘   └──► recovery: copies ────────────┘
 //! ```
 //!
 //! The server, which knows nothing of mirrors:
@@ -38,28 +41,19 @@ extern crate std as _;
 
 mod channel;
 mod driver;
-#[cfg_attr(
-    not(test),
-    expect(
-        dead_code,
-        unused_imports,
-        reason = "the driver does not keep metadata yet"
-    )
-)]
 mod format;
+mod fresh;
 mod geometry;
 mod io;
+mod keeper;
 mod leg;
 mod legs;
 mod mirror;
 mod mirrors;
 mod nbd;
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "writes do not hold their ranges yet")
-)]
+mod online;
 mod ranges;
-#[cfg_attr(not(test), expect(dead_code, reason = "no map is kept yet"))]
 mod region_map;
-mod removal;
+
+mod regions;
 mod rpc;

@@ -2,38 +2,64 @@
 
 use alloc::string::String;
 use core::future::Future;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use barespdk::bdev::{IoType, Status};
 use barespdk::errno::Errno;
 use barespdk::json::{ArrayWriter, ObjectWriter};
-use barespdk::module::{Device, Pass, Request};
+use barespdk::module::{Device, Pass, PassedOn, Request};
 use barespdk::mutex::Mutex;
 use barespdk::uuid::Uuid;
 
-use crate::channel::Channel;
+use crate::channel::{Channel, Modes};
 use crate::geometry::Supported;
 use crate::io;
+use crate::keeper::{self, Desk, Ending, Job};
 use crate::legs::Legs;
-use crate::removal::{self, UNREACHABLE};
+use crate::ranges::Ranges;
+use crate::regions::Regions;
 use crate::rpc::info;
 
 /// A mirror, shared by all threads.
-#[derive(Debug)]
 pub(crate) struct Mirror {
     pub(crate) name: String,
     pub(crate) uuid: Uuid,
     pub(crate) num_blocks: u64,
+    /// Where the mirror's first block is on each leg.
+    pub(crate) data_offset_blocks: u64,
     pub(crate) supported: Supported,
     /// Looked at when channels are made and legs come and go; not by requests.
     pub(crate) legs: Mutex<Legs>,
+    /// Of the size of a region, in blocks.
+    pub(crate) region_shift: u32,
+    /// The blocks that are being written, or copied.
+    pub(crate) ranges: Ranges,
+    /// Of a mirror with metadata.
+    pub(crate) regions: Option<Regions>,
+    /// How new channels begin.
+    pub(crate) ordered: AtomicBool,
+    pub(crate) resyncing: AtomicBool,
+    /// What the keeper is to do.
+    pub(crate) desk: Desk,
+    /// What the keeper tells of its work.
+    pub(crate) report: Mutex<keeper::Report>,
+    /// What becomes of the metadata when the bdev goes.
+    pub(crate) wipes: AtomicBool,
 }
 
 impl Device for Mirror {
     type Channel = Channel;
 
     fn open_channel(&self) -> Result<Channel, Errno> {
-        let channel = Channel::open(&self.name, &self.legs.lock())?;
-        removal::begin_to_eject(self, channel.missing(), UNREACHABLE);
+        // The modes are read under the lock under which legs are changed before channels are told.
+        let legs = self.legs.lock();
+        let modes = Modes {
+            ordered: self.ordered.load(Ordering::Acquire),
+            resyncing: self.resyncing.load(Ordering::Acquire),
+        };
+        let channel = Channel::open(&self.name, &legs, modes)?;
+        drop(legs);
+        keeper::begin_to_eject(self, channel.missing(), keeper::UNREACHABLE);
         Ok(channel)
     }
 
@@ -45,7 +71,12 @@ impl Device for Mirror {
 
     #[inline]
     fn pass(&self, channel: &Channel, request: &mut Pass<'_>) {
-        io::pass(channel, request);
+        io::pass(self, channel, request);
+    }
+
+    #[inline]
+    fn passed(&self, _channel: &Channel, request: &PassedOn<'_>) {
+        self.end_write(request.offset_blocks(), request.num_blocks());
     }
 
     fn submit<'a>(
@@ -61,11 +92,53 @@ impl Device for Mirror {
     }
 
     fn write_config(&self, calls: &mut ArrayWriter<'_>) {
-        calls.object(|call| info::create_call(self, call));
+        // What is on the legs says it already.
+        if self.regions.is_none() {
+            calls.object(|call| info::create_call(self, call));
+        }
     }
 
     async fn destruct(&self) {
+        let ending = if self.wipes.load(Ordering::Relaxed) {
+            Ending::Wipe
+        } else {
+            Ending::Keep
+        };
+        // A keeper that is gone has nothing to keep.
+        let _ = self.desk.ask(|done| Job::End(ending, done)).await;
         crate::mirrors::remove(&self.name);
-        self.legs.lock().clear();
+        let legs = self.legs.lock().clear();
+        drop(legs);
+    }
+}
+
+impl Mirror {
+    /// How many regions there are, also of a mirror without metadata, where they count for a rebuild
+    /// alone.
+    pub(crate) fn num_regions(&self) -> usize {
+        usize::try_from(self.num_blocks.div_ceil(self.region_blocks())).unwrap_or(usize::MAX)
+    }
+
+    /// Releases the blocks of a write that has ended.
+    #[inline]
+    pub(crate) fn end_write(&self, offset_blocks: u64, num_blocks: u64) {
+        self.ranges.release(offset_blocks, num_blocks);
+    }
+
+    /// The size of a region.
+    pub(crate) fn region_blocks(&self) -> u64 {
+        1 << self.region_shift
+    }
+
+    /// How new channels begin. Returns how they did before.
+    pub(crate) fn set_ordered(&self, ordered: bool) -> bool {
+        let _before_channels_are_told = self.legs.lock();
+        self.ordered.swap(ordered, Ordering::AcqRel)
+    }
+
+    /// New channels need not look where legs differ, or have to. Returns what they did before.
+    pub(crate) fn set_resyncing(&self, resyncing: bool) -> bool {
+        let _before_channels_are_told = self.legs.lock();
+        self.resyncing.swap(resyncing, Ordering::AcqRel)
     }
 }

@@ -168,6 +168,19 @@ impl RegionMap {
         copy
     }
 
+    /// 64 regions, from `64 * index` on, the first as the lowest bit.
+    pub(crate) fn word(&self, index: usize) -> u64 {
+        let word = self.words.get(index);
+        word.map_or(0, |word| word.load(Ordering::Acquire))
+    }
+
+    /// Makes these 64 regions what a word says.
+    pub(crate) fn set_word(&self, index: usize, bits: u64) {
+        if let Some(word) = self.words.get(index) {
+            word.store(bits & self.mask(index), Ordering::Release);
+        }
+    }
+
     /// How many leaves the map has on the media.
     pub(crate) fn num_leaves(&self) -> usize {
         self.num_regions.div_ceil(LEAF_REGIONS)

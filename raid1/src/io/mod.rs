@@ -12,13 +12,16 @@ use crate::channel::Channel;
 use crate::legs::LegSet;
 use crate::mirror::Mirror;
 
+/// In the note of a write that was passed on: it holds its blocks. The other bits are the legs'.
+const HOLDS: u32 = 1 << 16;
+
 /// Passes the common requests on to the legs, in the hope that all goes well; else `serve` looks
 /// after them, and is told which legs had a lane.
 #[inline]
-pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
-    let offset = request.offset_blocks();
+pub(crate) fn pass(mirror: &Mirror, channel: &Channel, request: &mut Pass<'_>) {
+    let offset = request.offset_blocks() + mirror.data_offset_blocks;
     match request.io_type() {
-        IoType::READ => {
+        IoType::READ if !channel.is_resyncing() => {
             let offset = offset ^ u64::from(planted::is("read_of_another_block"));
             let slot = channel.with_least_loaded(LegSet::EMPTY, |leg| request.read(leg, offset));
             if let Some(slot) = slot {
@@ -26,15 +29,44 @@ pub(crate) fn pass(channel: &Channel, request: &mut Pass<'_>) {
             }
         }
         IoType::WRITE if channel.missing().is_empty() => {
+            let holds = channel.is_ordered();
+            if holds && !begin_to_write(mirror, request) {
+                return;
+            }
             channel.for_each_leg(|slot, leg| {
                 if !(planted::is("write_skips_a_leg") && slot.index() == 1) {
                     request.write(leg, offset);
                 }
             });
-            request.note(channel.present().bits().into());
+            let mut note = channel.present().bits().into();
+            if holds {
+                if request.lanes() == 0 {
+                    return mirror.end_write(request.offset_blocks(), request.num_blocks());
+                }
+                request.tell();
+                note |= HOLDS;
+            }
+            request.note(note);
         }
         _ => {}
     }
+}
+
+/// Holds the blocks of a write, if it may go on at once.
+#[inline]
+fn begin_to_write(mirror: &Mirror, request: &Pass<'_>) -> bool {
+    let (offset, num) = (request.offset_blocks(), request.num_blocks());
+    if !mirror.ranges.try_hold(offset, num) {
+        return false;
+    }
+    let admitted = match &mirror.regions {
+        Some(regions) => regions.admit(regions.of(offset, num)),
+        None => true,
+    };
+    if !admitted {
+        mirror.end_write(offset, num);
+    }
+    admitted
 }
 
 /// Serves a request. The output completes it.
@@ -44,7 +76,7 @@ pub(crate) async fn serve<'a>(
     request: Request<'a>,
 ) -> Status {
     match request.io_type() {
-        IoType::READ => read::read(channel, &request).await,
+        IoType::READ => read::read(mirror, channel, &request).await,
         IoType::WRITE | IoType::WRITE_ZEROES | IoType::UNMAP | IoType::FLUSH => {
             write::write(mirror, channel, &request).await
         }

@@ -1,13 +1,14 @@
 //! Reads: from the leg that has the least to do, and on an error from the next.
 
-use barespdk::bdev::Status;
+use barespdk::bdev::{self, Status};
 use barespdk::module::Request;
 use barespdk::planted;
 
 use crate::channel::Channel;
 use crate::legs::LegSet;
+use crate::mirror::Mirror;
 
-pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
+pub(super) async fn read(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> Status {
     let mut tried = LegSet::EMPTY;
     let mut status = Status::Failed;
     if let Some((passed, legs)) = request.in_vain() {
@@ -30,8 +31,14 @@ pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
         let Ok(mut passed) = request.fan_out() else {
             return status;
         };
-        let offset = request.offset_blocks();
-        let Some(slot) = channel.with_least_loaded(tried, |leg| passed.read(leg, offset)) else {
+        let offset = request.offset_blocks() + mirror.data_offset_blocks;
+        let read = |leg: &bdev::Channel| passed.read(leg, offset);
+        let slot = if differs(mirror, channel, request) {
+            channel.with_source(tried, read)
+        } else {
+            channel.with_least_loaded(tried, read)
+        };
+        let Some(slot) = slot else {
             return status;
         };
         if (&mut passed).await.is_empty() {
@@ -40,4 +47,12 @@ pub(super) async fn read(channel: &Channel, request: &Request<'_>) -> Status {
         tried.insert(slot);
         status = passed.error(0).map_or(status, |error| error.status());
     }
+}
+
+/// Whether legs may have these blocks differently: then all threads read them from the same one.
+fn differs(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> bool {
+    let Some(regions) = mirror.regions.as_ref().filter(|_| channel.is_resyncing()) else {
+        return false;
+    };
+    regions.any_unequal(regions.of(request.offset_blocks(), request.num_blocks()))
 }

@@ -24,7 +24,7 @@ pub(super) async fn reset(mirror: &Mirror, channel: &Channel, request: &Request<
         return Status::Success;
     }
     // A leg that is leaving, or out, by now is nobody's concern any more: the table knows it first.
-    let still_in = mirror.legs.lock().members().and(channel.readable());
+    let still_in = mirror.legs.lock().in_sync().and(channel.readable());
     let mut lanes = (0..passed.lanes()).map(|lane| passed.error(lane));
     let mut done = false;
     while let (Some(slot), Some(error)) = (legs.pop_first(), lanes.next()) {

@@ -10,23 +10,39 @@ use barespdk::bdev::{self, IoError, IoType, Status};
 use barespdk::module::{FanOut, Request};
 use barespdk::{planted, runtime};
 
+use super::HOLDS;
 use crate::channel::Channel;
+use crate::keeper::{self, FAILED_WRITE, Job, UNREACHABLE};
 use crate::legs::{LegSet, Slot};
 use crate::mirror::Mirror;
-use crate::removal::{self, FAILED_FLUSH, FAILED_WRITE, UNREACHABLE};
 
 /// How often a write is sent again to a leg that gave it up, as legs do while they are reset.
 const ABORTED_RETRIES: u32 = 500;
 
 /// How long to wait before that. With the number of tries, this is for how long a reset may last.
-const ABORTED_PAUSE: Duration = Duration::from_millis(10);
+const PAUSE: Duration = Duration::from_millis(10);
+
+/// How often a write is sent again to a leg that failed it, before that is believed.
+const FAILED_RETRIES: u32 = 3;
 
 pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> Status {
-    if let Some((passed, legs)) = request.in_vain() {
-        let outcome = Outcome::of(&passed, LegSet::from_bits(legs as u16), LegSet::EMPTY);
+    let (offset, num) = (request.offset_blocks(), request.num_blocks());
+    if let Some((passed, note)) = request.in_vain() {
+        let _held = (note & HOLDS != 0).then(|| mirror.ranges.adopt(offset, num));
+        let outcome = Outcome::of(&passed, LegSet::from_bits(note as u16), LegSet::EMPTY);
         drop(passed);
         return Box::pin(settle(mirror, channel, request, outcome)).await;
     }
+    let ordered = channel.is_ordered() && request.io_type() != IoType::FLUSH;
+    let _held = if ordered {
+        let held = mirror.ranges.hold(offset, num).await;
+        if !mark(mirror, offset, num).await {
+            return Status::Failed;
+        }
+        Some(held)
+    } else {
+        None
+    };
     let Ok(mut passed) = request.fan_out() else {
         return Status::Failed;
     };
@@ -40,7 +56,7 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
         if skips && slot.index() == 0 {
             return;
         }
-        if submit(&mut passed, leg, request) {
+        if submit(&mut passed, leg, request, mirror) {
             legs.insert(slot);
         }
     });
@@ -56,10 +72,28 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
     Box::pin(settle(mirror, channel, request, outcome)).await
 }
 
+/// Sees to it that blocks may be written. Whether they may.
+async fn mark(mirror: &Mirror, offset_blocks: u64, num_blocks: u64) -> bool {
+    let Some(regions) = &mirror.regions else {
+        return true;
+    };
+    let written = regions.of(offset_blocks, num_blocks);
+    if regions.admit(written.clone()) {
+        return true;
+    }
+    let marked = mirror.desk.ask(|done| Job::Mark(written, done));
+    marked.await.unwrap_or(false)
+}
+
 /// Passes a request on to a leg. Returns whether it was one for this leg.
 #[inline(always)]
-fn submit(passed: &mut FanOut<'_>, leg: &bdev::Channel, request: &Request<'_>) -> bool {
-    let offset = request.offset_blocks();
+fn submit(
+    passed: &mut FanOut<'_>,
+    leg: &bdev::Channel,
+    request: &Request<'_>,
+    mirror: &Mirror,
+) -> bool {
+    let offset = request.offset_blocks() + mirror.data_offset_blocks;
     match request.io_type() {
         IoType::WRITE => passed.write(leg, offset),
         IoType::WRITE_ZEROES => passed.write_zeroes(leg, offset),
@@ -131,44 +165,58 @@ async fn settle(
     // A leg that was reset, or whose bdev goes, gave the write up, but another did it: they must not
     // differ.
     while let Some(slot) = outcome.aborted.pop_first() {
-        if !planted::is("aborted_write_forgotten") && !send_again(channel, request, slot).await {
+        if !planted::is("aborted_write_forgotten")
+            && !send_again(mirror, channel, request, slot, ABORTED_RETRIES).await
+        {
             outcome.failed.insert(slot);
         }
     }
     // The submitter learns of a failed unmap; the data of the leg is as good as before. What a leg does
-    // not do that leaves is of no interest, once nobody reads from it. A leg that failed a flush may have
-    // lost what it acknowledged, and say nothing of it when it is flushed again: so do files in Linux.
+    // not do that leaves is of no interest, once nobody reads from it.
     let lenient = request.io_type() == IoType::UNMAP;
-    if lenient && !outcome.failed.and(mirror.legs.lock().members()).is_empty() {
+    if lenient && !outcome.failed.and(mirror.legs.lock().in_sync()).is_empty() {
         return outcome.status;
     }
-    let mut status = Status::Success;
     let forgives = planted::is("flush_error_ignored") && request.io_type() == IoType::FLUSH;
     if forgives || planted::is("write_error_ignored") {
-        return status;
+        return Status::Success;
     }
-    let failed = match request.io_type() {
-        IoType::FLUSH => FAILED_FLUSH,
-        _ => FAILED_WRITE,
-    };
-    for (mut legs, reason) in [(outcome.failed, failed), (outcome.missing, UNREACHABLE)] {
-        while let Some(slot) = legs.pop_first() {
-            if !removal::eject(mirror, slot, reason).await {
-                status = outcome.status;
-            }
+    let mut status = Status::Success;
+    for slot in outcome.failed.iter() {
+        let settled = if request.io_type() == IoType::FLUSH {
+            // It may have lost what it had acknowledged, and say nothing of it when it is flushed again:
+            // so do files in Linux.
+            keeper::demote(mirror, slot, "it failed a flush").await
+        } else {
+            send_again(mirror, channel, request, slot, FAILED_RETRIES).await
+                || keeper::eject(mirror, slot, FAILED_WRITE).await
+        };
+        if !settled {
+            status = outcome.status;
+        }
+    }
+    for slot in outcome.missing.iter() {
+        if !keeper::eject(mirror, slot, UNREACHABLE).await {
+            status = outcome.status;
         }
     }
     status
 }
 
-/// Sends a write again to one leg. Returns whether that did it.
-async fn send_again(channel: &Channel, request: &Request<'_>, slot: Slot) -> bool {
-    for _ in 0..ABORTED_RETRIES {
+/// Sends a write again to one leg, that often at most. Returns whether that did it.
+async fn send_again(
+    mirror: &Mirror,
+    channel: &Channel,
+    request: &Request<'_>,
+    slot: Slot,
+    tries: u32,
+) -> bool {
+    for _ in 0..tries {
         let Ok(mut passed) = request.fan_out() else {
             return false;
         };
         let present = channel.with_leg(slot, |leg| {
-            submit(&mut passed, leg, request);
+            submit(&mut passed, leg, request, mirror);
         });
         if !present {
             // Taken out meanwhile: it is to be seen to that no thread has it.
@@ -177,11 +225,12 @@ async fn send_again(channel: &Channel, request: &Request<'_>, slot: Slot) -> boo
         if (&mut passed).await.is_empty() {
             return true;
         }
-        if passed.error(0) != Some(IoError::Failed(Status::Aborted)) {
+        let aborted = passed.error(0) == Some(IoError::Failed(Status::Aborted));
+        if !aborted && tries == ABORTED_RETRIES {
             return false;
         }
         drop(passed);
-        if runtime::sleep(ABORTED_PAUSE).await.is_err() {
+        if runtime::sleep(PAUSE).await.is_err() {
             return false;
         }
     }

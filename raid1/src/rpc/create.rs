@@ -1,6 +1,7 @@
-//! `raid1_create {name, base_bdevs, uuid?, superblock?, raid_level?, strip_size_kb?}`.
+//! `raid1_create {name, base_bdevs, uuid?, superblock?, sync?, region_size_kib?, force?, raid_level?,
+//! strip_size_kb?}`.
 
-use alloc::string::ToString;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 use core::fmt;
 
@@ -8,25 +9,40 @@ use barespdk::bdev;
 use barespdk::errno::Errno;
 use barespdk::json::Name;
 use barespdk::log_notice;
-use barespdk::mutex::Mutex;
 use barespdk::rpc::{Params, RpcError};
 use barespdk::uuid::Uuid;
 
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
 use crate::driver::MODULE;
-use crate::geometry::{self, Supported};
+use crate::fresh::Fresh;
+use crate::geometry;
 use crate::leg::Leg;
-use crate::legs::{LEGS_MAX, Legs};
-use crate::mirror::Mirror;
+use crate::legs::{LEGS_MAX, Standing};
 use crate::mirrors;
+use crate::online::{Beginning, online};
 
 type BaseName<'a> = Name<'a, BASE_NAME_LEN_MAX>;
 
-pub(super) fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
+/// What legs that are made equal begin with.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Sync {
+    /// They may differ everywhere.
+    Full,
+    /// They are equal, says who asks.
+    AssumeClean,
+}
+
+pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     let name = params.required::<Name<'_, NAME_LEN_MAX>>("name")?;
     let bases = params.required::<Vec<BaseName<'_>>>("base_bdevs")?;
     let uuid = params.optional::<Uuid>("uuid")?;
-    let superblock = params.optional::<bool>("superblock")?.unwrap_or(false);
+    let superblock = params.optional::<bool>("superblock")?.unwrap_or(true);
+    let force = params.optional::<bool>("force")?.unwrap_or(false);
+    let sync = params.optional_one_of(
+        "sync",
+        &[("full", Sync::Full), ("assume_clean", Sync::AssumeClean)],
+    )?;
+    let region_size_kib = params.optional::<u64>("region_size_kib")?;
     // What callers of `bdev_raid_create` say of a mirror is taken, and no more than that.
     params.optional_one_of("raid_level", &[("raid1", ()), ("1", ())])?;
     let strip_size_kb = params.optional::<u32>("strip_size_kb")?.unwrap_or(0);
@@ -38,12 +54,17 @@ pub(super) fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
             format_args!("a mirror has no strips, expected 0, found {strip_size_kb}"),
         ));
     }
-
-    if superblock {
-        return Err(RpcError::failed(
-            Errno::ENOTSUP,
-            "Parameter 'superblock': true is not supported yet: mirrors have no metadata",
-        ));
+    for (given, field) in [
+        (sync.is_some(), "sync"),
+        (region_size_kib.is_some(), "region_size_kib"),
+        (force, "force"),
+    ] {
+        if given && !superblock {
+            return Err(RpcError::invalid_param(
+                field,
+                format_args!("it is for mirrors with a superblock"),
+            ));
+        }
     }
     if mirrors::find(&name).is_some() {
         return Err(exists(&name));
@@ -54,36 +75,56 @@ pub(super) fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     let uuid = uuid
         .filter(|uuid| !uuid.is_nil())
         .unwrap_or_else(Uuid::random);
-    let options = geometry::options_of(&legs, uuid).map_err(|reason| {
-        RpcError::failed(
-            Errno::EINVAL,
-            format_args!("Parameter 'base_bdevs': {reason}"),
-        )
-    })?;
-
-    let device = Mirror {
+    let mut options = geometry::options_of(&legs, uuid).map_err(refused_legs)?;
+    let metadata = if superblock {
+        let fresh = Fresh {
+            name: &name,
+            uuid,
+            legs: &legs,
+            options: &options,
+            region_bytes: region_size_kib.map(|kib| kib.saturating_mul(1024)),
+            assume_clean: sync == Some(Sync::AssumeClean),
+            force,
+        };
+        let metadata = fresh.write().await.map_err(refused_legs)?;
+        options.num_blocks = metadata.data_size_blocks;
+        Some(metadata)
+    } else {
+        None
+    };
+    if bdev::exists(&name) {
+        return Err(exists(&name));
+    }
+    let beginning = Beginning {
         name: name.to_string(),
         uuid,
-        num_blocks: options.num_blocks,
-        supported: Supported::by(&legs),
-        legs: Mutex::new(Legs::new(legs)),
+        places: legs
+            .into_iter()
+            .map(|leg| (Some(leg), Standing::InSync))
+            .collect(),
+        options,
+        metadata,
     };
-    let mirror = MODULE
-        .register(&name, c"raid1 mirror", &options, device)
-        .map_err(|(errno, _)| match errno {
-            Errno::EEXIST if bdev::exists(&name) => exists(&name),
-            Errno::EEXIST => RpcError::failed(
-                errno,
-                format_args!("Parameter 'uuid': there is a bdev '{uuid}' already"),
-            ),
-            errno => RpcError::failed(
-                errno,
-                format_args!("Parameter 'name': bdev '{name}' not registered"),
-            ),
-        })?;
-    log_notice!("raid1 {name}: online with {} base bdevs", bases.len());
-    mirrors::add(mirror);
+    online(beginning).map_err(|errno| match errno {
+        Errno::EEXIST if bdev::exists(&name) => exists(&name),
+        Errno::EEXIST => RpcError::failed(
+            errno,
+            format_args!("Parameter 'uuid': there is a bdev '{uuid}' already"),
+        ),
+        errno => RpcError::failed(
+            errno,
+            format_args!("Parameter 'name': bdev '{name}' not registered"),
+        ),
+    })?;
+    log_notice!("raid1 {}: online with {} base bdevs", &*name, bases.len());
     Ok(true)
+}
+
+fn refused_legs(reason: String) -> RpcError {
+    RpcError::failed(
+        Errno::EINVAL,
+        format_args!("Parameter 'base_bdevs': {reason}"),
+    )
 }
 
 fn exists(name: &str) -> RpcError {

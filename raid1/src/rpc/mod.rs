@@ -11,7 +11,7 @@ use barespdk::rpc::{Method, States};
 // Unit tests run without an SPDK, whose functions this would need.
 #[cfg(not(test))]
 barespdk::rpc_methods!(
-    Method::sync(c"raid1_create", States::RUNTIME, create::create),
+    Method::asynchronous(c"raid1_create", States::RUNTIME, create::create),
     Method::asynchronous(c"raid1_delete", States::RUNTIME, remove::delete),
     Method::sync(c"raid1_get_bdevs", States::RUNTIME, get::get_bdevs),
     Method::asynchronous(

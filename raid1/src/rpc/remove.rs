@@ -1,15 +1,19 @@
-//! `raid1_delete {name}` and `raid1_remove_base_bdev {name}`.
+//! `raid1_delete {name, keep_metadata?}` and `raid1_remove_base_bdev {name}`.
+
+use core::sync::atomic::Ordering;
 
 use barespdk::errno::Errno;
 use barespdk::json::Name;
 use barespdk::rpc::{Params, RpcError};
 
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
+use crate::keeper::Job;
 use crate::legs::TakeOut;
-use crate::{mirrors, removal};
+use crate::mirrors;
 
 pub(super) async fn delete(mut params: Params<'_>) -> Result<bool, RpcError> {
     let name = params.required::<Name<'_, NAME_LEN_MAX>>("name")?;
+    let keeps = params.optional::<bool>("keep_metadata")?.unwrap_or(false);
     params.finish()?;
     let mirror = mirrors::find(&name).ok_or_else(|| {
         RpcError::failed(
@@ -17,6 +21,7 @@ pub(super) async fn delete(mut params: Params<'_>) -> Result<bool, RpcError> {
             format_args!("Parameter 'name': there is no mirror '{name}'"),
         )
     })?;
+    mirror.device().wipes.store(!keeps, Ordering::Relaxed);
     mirror
         .unregister()
         .await
@@ -42,7 +47,9 @@ pub(super) async fn remove_base_bdev(mut params: Params<'_>) -> Result<bool, Rpc
             format_args!("Parameter 'name': bdev '{name}' is not a base bdev of any mirror"),
         )
     })?;
-    match removal::take_out(&mirror, slot, "it was removed by RPC").await {
+    let desk = &mirror.device().desk;
+    let removed = desk.ask(|done| Job::Eject(slot, "it was removed by RPC", done));
+    match removed.await.and_then(|removed| removed) {
         Ok(TakeOut::Out | TakeOut::WasOut) => Ok(true),
         Ok(TakeOut::Last) => Err(RpcError::failed(
             Errno::EBUSY,

@@ -37,8 +37,8 @@ const TESTS: &[harness::Test] = tests! {
     reset:
         a_leg_goes_meanwhile, a_leg_fails_it, it_takes_long;
     retry:
-        a_read_is_tried_once_on_each_leg, a_write_is_sent_once_to_each_leg,
-        a_leg_that_fails_a_flush_goes;
+        a_read_is_tried_once_on_each_leg, a_write_is_sent_to_each_leg,
+        a_leg_that_fails_a_flush_is_copied_to;
 };
 
 fn main() {

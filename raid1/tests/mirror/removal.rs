@@ -50,7 +50,7 @@ pub(crate) async fn of_a_failed_leg_while_a_thread_is_blocked() -> Outcome {
     crew.first.write(7, 1).await?;
 
     let blocked = crew.third.block(7).await?;
-    a.device().bad_writes.store(1, SeqCst);
+    a.device().bad_writes.store(usize::MAX, SeqCst);
     let mut written = crew.first.begin_write(7, 2);
     check!(lost("A").await?);
     check!(within(A_WHILE, &mut written).await.is_none());

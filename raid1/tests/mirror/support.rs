@@ -60,7 +60,7 @@ pub(crate) async fn read(desc: &Desc, block: u64) -> Result<u8, Failure> {
 
 /// Asks for a mirror named M. The whole response.
 pub(crate) async fn try_mirror_of(legs: &[&str]) -> Result<String, Failure> {
-    let params = format!(r#"{{"name":"M","base_bdevs":{legs:?}}}"#);
+    let params = format!(r#"{{"name":"M","base_bdevs":{legs:?},"superblock":false}}"#);
     rpc("raid1_create", &params).await
 }
 

@@ -1,0 +1,158 @@
+//! The metadata of a mirror that is made.
+
+use alloc::format;
+use alloc::string::{String, ToString};
+
+use barespdk::bdev;
+use barespdk::module::Options;
+use barespdk::uuid::Uuid;
+
+use crate::format::{self, LegEntry, LegState, MdFormat, Superblock};
+use crate::keeper::{Missed, Record};
+use crate::leg::Leg;
+use crate::legs::{LegSet, Slot};
+use crate::online::Metadata;
+use crate::regions::Regions;
+
+/// How much of a leg is looked at, in bytes, for what somebody else has put there.
+const LOOKED_AT: u64 = 256 << 10;
+
+/// A mirror that is to be made of legs.
+pub(crate) struct Fresh<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) uuid: Uuid,
+    pub(crate) legs: &'a [Leg],
+    /// As if it had no metadata.
+    pub(crate) options: &'a Options,
+    /// The size of a region that was asked for, in bytes.
+    pub(crate) region_bytes: Option<u64>,
+    pub(crate) assume_clean: bool,
+    /// Whatever is on the legs now may go.
+    pub(crate) force: bool,
+}
+
+impl Fresh<'_> {
+    /// Writes the metadata to all legs. On the app thread.
+    ///
+    /// # Errors
+    /// Says which leg cannot be used, and why.
+    pub(crate) async fn write(&self) -> Result<Metadata, String> {
+        let options = self.options;
+        let layout = format::Layout::new(
+            options.num_blocks,
+            options.block_size,
+            options.optimal_io_boundary,
+            self.region_bytes,
+        )
+        .map_err(|error| error.to_string())?;
+        if !self.force {
+            for leg in self.legs {
+                look_at(leg).await?;
+            }
+        }
+        let superblock = self.superblock(&layout)?;
+        let mut record = Record::new(superblock, layout);
+        let mut all = LegSet::EMPTY;
+        for (slot, leg) in (0..).filter_map(Slot::of).zip(self.legs) {
+            record.open(slot, leg).map_err(|errno| {
+                format!("base bdev '{}' cannot be written to: {errno}", leg.name)
+            })?;
+            all.insert(slot);
+        }
+        let regions = Regions::new(
+            layout.region_size_blocks.ilog2(),
+            layout.num_regions as usize,
+        );
+        if !self.assume_clean && self.legs.len() > 1 {
+            regions.dirty.fill();
+            regions.unequal.fill();
+        }
+        let failed = record.begin(all, &regions).await;
+        if let Some(leg) = failed
+            .iter()
+            .next()
+            .and_then(|slot| self.legs.get(slot.index()))
+        {
+            return Err(format!(
+                "base bdev '{}' failed a write of metadata",
+                leg.name
+            ));
+        }
+        Ok(Metadata {
+            data_offset_blocks: layout.data_offset_blocks,
+            data_size_blocks: layout.data_size_blocks,
+            region_size_blocks: layout.region_size_blocks,
+            regions,
+            record,
+            missed: Missed::default(),
+        })
+    }
+
+    fn superblock(&self, layout: &format::Layout) -> Result<Superblock, String> {
+        let options = self.options;
+        let mut legs = <[LegEntry; format::LEGS_MAX]>::default();
+        for (entry, leg) in legs.iter_mut().zip(self.legs) {
+            *entry = LegEntry {
+                uuid: Uuid::random(),
+                state: LegState::InSync,
+                data_offset_blocks: layout.data_offset_blocks,
+                left_generation: 1,
+                base_name: format::Name::cut(&leg.name),
+                ..LegEntry::default()
+            };
+        }
+        Ok(Superblock {
+            generation: 1,
+            epoch: epoch_of(Uuid::random()),
+            uuid: self.uuid,
+            name: format::Name::new(self.name).map_err(|error| error.to_string())?,
+            clean: false,
+            num_legs: self.legs.len() as u8,
+            own_slot: 0,
+            source: (!self.assume_clean && self.legs.len() > 1).then_some(0),
+            block_size: options.block_size,
+            md: MdFormat {
+                size: options.md_size,
+                interleaved: options.md_interleave,
+                dif_type: options.dif_type as u8,
+                dif_pi_format: options.dif_pi_format as u8,
+                dif_is_head: options.dif_is_head_of_md,
+            },
+            data_size_blocks: layout.data_size_blocks,
+            region_size_blocks: layout.region_size_blocks,
+            update_time: 0,
+            legs,
+        })
+    }
+}
+
+/// A number that no other creation has.
+fn epoch_of(random: Uuid) -> u64 {
+    let [first, _] = random.as_bytes().as_chunks::<8>().0 else {
+        return 1;
+    };
+    u64::from_le_bytes(*first) | 1
+}
+
+/// Refuses a leg that has something on it.
+async fn look_at(leg: &Leg) -> Result<(), String> {
+    let failed = |what: &dyn core::fmt::Display| format!("base bdev '{}' {what}", leg.name);
+    let block_size = leg.desc.block_size();
+    let blocks = (LOOKED_AT / u64::from(block_size.max(1))).min(leg.desc.num_blocks());
+    let len = (blocks * u64::from(block_size)) as usize;
+    let channel = bdev::Channel::new(&leg.desc)
+        .map_err(|errno| failed(&format_args!("cannot be read: {errno}")))?;
+    let buffer = leg
+        .desc
+        .buffer(len)
+        .map_err(|error| failed(&format_args!("cannot be read: {error}")))?;
+    let (outcome, buffer) = channel.read_buf(buffer, 0).await;
+    outcome.map_err(|error| failed(&format_args!("cannot be read: {error}")))?;
+    let found = buffer.and_then(|buffer| format::recognise(buffer.as_slice()));
+    match found {
+        Some(what) => Err(failed(&format_args!(
+            "has {what} on it; with 'force': true it is overwritten"
+        ))),
+        None => Ok(()),
+    }
+}

@@ -1,0 +1,277 @@
+//! Legs that come: new ones, and such as were part of the mirror before. They are written to, and copied
+//! to; when they have all, they are read from.
+
+use alloc::format;
+use alloc::string::ToString;
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+
+use barespdk::errno::Errno;
+use barespdk::uuid::Uuid;
+use barespdk::{log_error, log_notice, log_warn, planted};
+
+use super::desk::{Job, Refusal};
+use super::recovery::{Goal, Recovery};
+use super::{Keeper, words};
+use crate::format::{LegEntry, LegState, Name};
+use crate::leg::Leg;
+use crate::legs::{LegSet, Slot};
+use crate::region_map::RegionMap;
+
+/// A bdev, open and claimed, that becomes a leg.
+pub(crate) struct Arrival {
+    pub(crate) leg: Leg,
+    /// The slot that it had, if what it has missed since is known.
+    pub(crate) returns_to: Option<Slot>,
+}
+
+impl Keeper {
+    pub(super) async fn add(&mut self, arrival: Arrival) -> Result<Slot, Refusal> {
+        let Arrival { leg, returns_to } = arrival;
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        let refused = |errno, reason: &str| (errno, format!("bdev '{}' {reason}", leg.name));
+        let known = returns_to.filter(|slot| self.missed[slot.index()].is_some());
+        let slot = {
+            let legs = device.legs.lock();
+            match returns_to {
+                Some(slot) => Some(slot),
+                None => legs.free_slot(LegSet::EMPTY),
+            }
+        };
+        let Some(slot) = slot else {
+            return Err(refused(Errno::ENOSPC, "finds all slots taken"));
+        };
+        if let Some(record) = &mut self.record {
+            record
+                .open(slot, &leg)
+                .map_err(|errno| refused(errno, "cannot be written to"))?;
+            let superblock = &mut record.superblock;
+            let entry = &mut superblock.legs[slot.index()];
+            let uuid = match returns_to {
+                Some(_) => entry.uuid,
+                None => Uuid::random(),
+            };
+            *entry = LegEntry {
+                uuid,
+                state: LegState::Rebuilding,
+                write_mostly: entry.write_mostly,
+                data_offset_blocks: device.data_offset_blocks,
+                left_generation: superblock.generation,
+                checkpoint_blocks: 0,
+                base_name: Name::cut(&leg.name),
+            };
+            superblock.num_legs = superblock.num_legs.max(slot.index() as u8 + 1);
+        }
+        if device.regions.is_none() && self.order_writes().await.is_err() {
+            return Err(refused(
+                Errno::EBUSY,
+                "cannot be added now: the mirror is busy",
+            ));
+        }
+        if device.legs.lock().put(slot, leg.clone()).is_err() {
+            return Err(refused(Errno::EBUSY, "finds its slot taken"));
+        }
+        let added = leg.clone();
+        let name = mirror.name().to_string();
+        if let Err(errno) = self
+            .each(move |channel| channel.add_leg(&name, slot, &added))
+            .await
+        {
+            let _ = self.eject(slot, "not all threads write to it").await;
+            return Err(refused(errno, "cannot be reached by all threads"));
+        }
+        // What was written meanwhile is dirty still, and may have missed it.
+        if known.is_none() {
+            let all = RegionMap::new(device.num_regions());
+            all.fill();
+            self.missed[slot.index()] = Some(Arc::new(all));
+        }
+        let failed = self.record_state(LegSet::of(slot)).await;
+        if let Ok(true) = self.leave_all(failed) {
+            let _tried_again = self.finish().await;
+        }
+        log_notice!(
+            "raid1 {}: base bdev '{}' is in slot {}: {} of {} regions are copied to it",
+            mirror.name(),
+            leg.name,
+            slot.index(),
+            self.missed[slot.index()]
+                .as_ref()
+                .map_or(0, |missed| missed.count()),
+            device.num_regions()
+        );
+        self.start_rebuild(slot).await;
+        Ok(slot)
+    }
+
+    /// Has all threads hold what they write, and waits for what they wrote before that. For mirrors without
+    /// metadata, whose writes need not be ordered else.
+    pub(super) async fn order_writes(&mut self) -> Result<(), Errno> {
+        let device = self.mirror.device();
+        if device.set_ordered(true) {
+            return Ok(());
+        }
+        self.each(|channel| channel.set_ordered(true)).await?;
+        self.mirror.drain().await
+    }
+
+    /// Has a leg copied to.
+    pub(super) async fn start_rebuild(&mut self, slot: Slot) {
+        self.stop_rebuild(slot);
+        if self.device().regions.is_none() && self.order_writes().await.is_err() {
+            log_error!(
+                "raid1 {}: base bdev '{}' is not rebuilt: the mirror cannot be held for a moment",
+                self.mirror.name(),
+                self.name_of(slot)
+            );
+            return;
+        }
+        let Some(missed) = self.missed[slot.index()].clone() else {
+            return;
+        };
+        if planted::is("rebuild_misses_windows") {
+            let odd: Vec<usize> = missed.iter().filter(|region| region % 2 == 1).collect();
+            odd.into_iter().for_each(|region| {
+                missed.remove(region);
+            });
+        }
+        self.last_number += 1;
+        let goal = Goal::Rebuild(slot, self.last_number);
+        self.rebuilds[slot.index()] = self.recover(goal, missed);
+    }
+
+    pub(super) fn start_resync(&mut self) {
+        let mirror = self.mirror.clone();
+        let Some(regions) = &mirror.device().regions else {
+            return;
+        };
+        if planted::is("resync_skipped") {
+            regions.unequal.clear();
+            self.device().desk.put(Job::Resynced);
+            return;
+        }
+        let unequal = Arc::new(RegionMap::new(self.device().num_regions()));
+        unequal.insert_from(&regions.unequal);
+        self.resync = self.recover(Goal::Resync, unequal);
+    }
+
+    fn recover(&self, goal: Goal, map: Arc<RegionMap>) -> Option<Recovery> {
+        match Recovery::start(self.mirror.clone(), goal, map) {
+            Ok(recovery) => Some(recovery),
+            Err(errno) => {
+                log_error!("raid1 {}: nothing is copied: {errno}", self.mirror.name());
+                None
+            }
+        }
+    }
+
+    pub(super) fn stop_rebuild(&mut self, slot: Slot) {
+        if let Some(rebuild) = self.rebuilds[slot.index()].take() {
+            rebuild.stop();
+        }
+    }
+
+    /// Whether this is the rebuild that goes on.
+    fn is_current(&self, slot: Slot, number: u64) -> bool {
+        self.rebuilds[slot.index()]
+            .as_ref()
+            .is_some_and(|rebuild| rebuild.goal() == Goal::Rebuild(slot, number))
+    }
+
+    /// A leg has all that the others have.
+    pub(super) async fn rebuilt(&mut self, slot: Slot, number: u64) {
+        if !self.is_current(slot, number) {
+            return;
+        }
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        if let Some(record) = &mut self.record {
+            // It is not in sync before it holds what it would be believed with.
+            let units: Vec<usize> = (0..record.layout.num_units()).collect();
+            let word = words(device.regions.as_ref(), &self.missed);
+            let failed = record.write_units(LegSet::of(slot), &units, word).await;
+            if !failed.is_empty() {
+                let _ = self
+                    .eject(slot, "it failed at the end of its rebuild")
+                    .await;
+                return;
+            }
+        }
+        self.rebuilds[slot.index()] = None;
+        self.missed[slot.index()] = None;
+        if !device.legs.lock().promote(slot) {
+            return;
+        }
+        let failed = self.record_state(LegSet::EMPTY).await;
+        if let Ok(true) = self.leave_all(failed) {
+            let _tried_again = self.finish().await;
+        }
+        let told = self.each(move |channel| channel.start_reading(slot)).await;
+        if let Err(errno) = told {
+            log_warn!(
+                "raid1 {}: not read from on all threads: {errno}",
+                mirror.name()
+            );
+        }
+        log_notice!(
+            "raid1 {}: base bdev '{}' is in sync",
+            mirror.name(),
+            self.name_of(slot)
+        );
+        let idle = self.rebuilds.iter().all(Option::is_none);
+        if device.regions.is_none() && idle && device.set_ordered(false) {
+            let _ordered_for_nothing = self.each(|channel| channel.set_ordered(false)).await;
+        }
+    }
+
+    /// Records how far a rebuild has come.
+    pub(super) async fn checkpoint(&mut self, slot: Slot, number: u64) {
+        let Some(missed) = self.missed[slot.index()].clone() else {
+            return;
+        };
+        if !self.is_current(slot, number) {
+            return;
+        }
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        // As it was before the flush: what is copied after it is not safe on the leg yet.
+        let copied = RegionMap::new(device.num_regions());
+        copied.insert_from(&missed);
+        if !record.flush(LegSet::of(slot)).await.is_empty() {
+            let _ = self
+                .eject(slot, "it failed a flush while it was rebuilt")
+                .await;
+            return;
+        }
+        let in_sync = device.legs.lock().in_sync();
+        let id = crate::format::BitmapId::missed(slot.index());
+        let units = record.units_of_bitmap(id);
+        let word = words(device.regions.as_ref(), &self.missed);
+        let copied = &copied;
+        let word = move |bitmap, index| match bitmap == id {
+            true => copied.word(index),
+            false => word(bitmap, index),
+        };
+        let failed = record.write_units(in_sync, &units, word).await;
+        if let Ok(true) = self.leave_all(failed) {
+            let _tried_again = self.finish().await;
+        }
+    }
+
+    /// Legs are equal everywhere.
+    pub(super) async fn resynced(&mut self) {
+        let mirror = self.mirror.clone();
+        self.resync = None;
+        mirror.device().set_resyncing(false);
+        let _looks_for_nothing = self.each(|channel| channel.set_resyncing(false)).await;
+        let failed = self.record_state(LegSet::EMPTY).await;
+        if let Ok(true) = self.leave_all(failed) {
+            let _tried_again = self.finish().await;
+        }
+        log_notice!("raid1 {}: its base bdevs are equal", mirror.name());
+    }
+}

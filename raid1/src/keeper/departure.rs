@@ -1,0 +1,288 @@
+//! Legs that go, or that have to be copied to again.
+//!
+//! A leg goes in two rounds through the channels of all threads. In the first each stops to read from the
+//! leg, but goes on to write to it: a thread that did not would acknowledge what others still read from
+//! the leg as it was. Then its loss is recorded on the legs that stay, so that it is not believed after a
+//! crash either. Only now may what it missed be acknowledged. In the second round each lets go of the leg.
+//! Its bdev is closed when the last I/O to it has ended.
+//!
+//! ```text
+//!  table       in ──leave──► leaving ───────────────────────► take_out ──► out
+//!  channels       stop_reading, one by one │ record │ drop_leg, one by one
+//!  new channels   read, write │ write                        │ neither
+//! ```
+
+use alloc::string::{String, ToString};
+use alloc::sync::Arc;
+
+use barespdk::errno::Errno;
+use barespdk::{log_error, log_warn, planted, runtime};
+
+use super::desk::{Job, Reason};
+use super::{Keeper, words};
+use crate::format::{BitmapId, LegState};
+use crate::legs::{LegSet, Slot, Standing, TakeOut};
+use crate::mirror::Mirror;
+use crate::mirrors;
+use crate::region_map::RegionMap;
+
+/// Why a leg is taken out: it did not write what another did.
+pub(crate) const FAILED_WRITE: Reason = "it failed a write";
+/// Why a leg is taken out: a thread cannot write to it.
+pub(crate) const UNREACHABLE: Reason = "a thread has no channel to it";
+/// Why a leg is taken out: it cannot hold what is known of the mirror.
+const FAILED_RECORD: Reason = "it failed a write of metadata";
+
+/// Takes out a leg that lacks what another has. From any thread. When this says `true`, no thread reads
+/// from the leg any more, and the others know that it is gone.
+pub(crate) async fn eject(mirror: &Mirror, slot: Slot, reason: Reason) -> bool {
+    let taken = mirror.desk.ask(|done| Job::Eject(slot, reason, done));
+    if planted::is("ejected_leg_read_on") {
+        return true;
+    }
+    match taken.await {
+        Ok(Ok(TakeOut::Out | TakeOut::WasOut)) => true,
+        Ok(Ok(TakeOut::Last)) => false,
+        Ok(Err(errno)) | Err(errno) => {
+            log_error!(
+                "raid1 {}: the leg in slot {} not taken out: {errno}",
+                mirror.name,
+                slot.index()
+            );
+            false
+        }
+    }
+}
+
+/// Has a leg copied to again that may have lost what it had. From any thread. `true`: nobody reads from
+/// it until then, and that is recorded.
+pub(crate) async fn demote(mirror: &Mirror, slot: Slot, reason: Reason) -> bool {
+    let demoted = mirror.desk.ask(|done| Job::Demote(slot, reason, done));
+    demoted.await.unwrap_or(false)
+}
+
+/// Begins to take out legs, without waiting for the end: who needs that waits by [`eject`]. From any
+/// thread.
+pub(crate) fn begin_to_eject(mirror: &Mirror, slots: LegSet, reason: Reason) {
+    for slot in slots.iter() {
+        let _goes_on = mirror.desk.ask(|done| Job::Eject(slot, reason, done));
+    }
+}
+
+/// A base bdev is about to go. On the app thread.
+pub(crate) fn on_removed(mirror: &str, base: &str) {
+    let (mirror, base) = (mirror.to_string(), base.to_string());
+    if let Err(errno) = runtime::spawn_local(follow_removed(mirror, base)) {
+        log_error!("raid1: a removed base bdev cannot be closed: {errno}");
+    }
+}
+
+async fn follow_removed(mirror: String, base: String) {
+    // A mirror that is gone has closed its base bdevs, or is about to.
+    let Some(mirror) = mirrors::find(&mirror) else {
+        return;
+    };
+    let device = mirror.device();
+    let Some(slot) = device.legs.lock().find(&base) else {
+        return;
+    };
+    let removed = device
+        .desk
+        .ask(|done| Job::Eject(slot, "it was removed", done));
+    let outcome = match removed.await {
+        Ok(Ok(TakeOut::Last)) => {
+            log_error!(
+                "raid1 {}: its last base bdev '{base}' was removed: the mirror goes too",
+                mirror.name()
+            );
+            mirror.unregister().await
+        }
+        Ok(other) => other.map(|_| ()),
+        Err(errno) => Err(errno),
+    };
+    match outcome {
+        // Busy or gone: somebody else takes the mirror away.
+        Ok(()) | Err(Errno::EBUSY | Errno::ENODEV | Errno::ECANCELED) => {}
+        Err(errno) => log_error!(
+            "raid1 {}: removal of base bdev '{base}' not followed: {errno}",
+            mirror.name()
+        ),
+    }
+}
+
+impl Keeper {
+    pub(super) async fn eject(&mut self, slot: Slot, reason: Reason) -> Result<TakeOut, Errno> {
+        let taken = self.leave(slot, reason);
+        match taken {
+            TakeOut::Last => return Ok(taken),
+            TakeOut::WasOut if !self.unfinished.contains(slot) => return Ok(taken),
+            TakeOut::Out | TakeOut::WasOut => {}
+        }
+        self.finish().await.map(|()| taken)
+    }
+
+    /// The first step of a leg's way out.
+    fn leave(&mut self, slot: Slot, reason: Reason) -> TakeOut {
+        let base = self.name_of(slot);
+        let taken = self.device().legs.lock().leave(slot);
+        if taken == TakeOut::Out {
+            log_warn!(
+                "raid1 {}: base bdev '{base}' is out: {reason}",
+                self.mirror.name()
+            );
+            self.unfinished.insert(slot);
+            self.stop_rebuild(slot);
+        }
+        taken
+    }
+
+    /// Takes all legs that leave to their end. Where that fails they still leave, and it can be tried
+    /// again: they are written to, and not read from.
+    pub(super) async fn finish(&mut self) -> Result<(), Errno> {
+        if planted::is("leg_dropped_at_once") {
+            let leaving = self.unfinished;
+            self.each(move |channel| leaving.iter().for_each(|slot| channel.drop_leg(slot)))
+                .await?;
+        }
+        loop {
+            let leaving = self.unfinished;
+            self.each(move |channel| leaving.iter().for_each(|slot| channel.stop_reading(slot)))
+                .await?;
+            if planted::is("ack_before_record") {
+                break;
+            }
+            let failed = self.record_state(leaving).await;
+            if !self.leave_all(failed)? {
+                break;
+            }
+        }
+        let leaving = core::mem::take(&mut self.unfinished);
+        for slot in leaving.iter() {
+            if let Some(record) = &mut self.record {
+                record.close(slot);
+            }
+            // What is dropped is dropped when the lock is free.
+            let out = self.device().legs.lock().take_out(slot);
+            if planted::is("leg_never_closed") {
+                core::mem::forget(out);
+            } else {
+                drop(out);
+            }
+        }
+        self.each(move |channel| leaving.iter().for_each(|slot| channel.drop_leg(slot)))
+            .await
+    }
+
+    /// Has legs leave that failed a write of metadata. Whether there was one; `EIO` where the last in
+    /// sync is among them: then nothing can be recorded.
+    pub(super) fn leave_all(&mut self, failed: LegSet) -> Result<bool, Errno> {
+        let mut any = false;
+        for slot in failed.iter() {
+            match self.leave(slot, FAILED_RECORD) {
+                TakeOut::Out => any = true,
+                TakeOut::WasOut => {}
+                TakeOut::Last => {
+                    log_error!(
+                        "raid1 {}: no base bdev can record what has failed: writes fail until one can",
+                        self.mirror.name()
+                    );
+                    return Err(Errno::EIO);
+                }
+            }
+        }
+        Ok(any)
+    }
+
+    /// Has a leg that may have lost what it had be copied to again. Whether the others stand in for it.
+    pub(super) async fn demote(&mut self, slot: Slot, reason: Reason) -> bool {
+        match self.device().legs.lock().standing(slot) {
+            Standing::InSync => {}
+            // Nobody reads from it.
+            _ => return !self.unfinished.contains(slot),
+        }
+        if !self.device().legs.lock().demote(slot) {
+            return false;
+        }
+        log_warn!(
+            "raid1 {}: base bdev '{}' is rebuilt: {reason}",
+            self.mirror.name(),
+            self.name_of(slot)
+        );
+        if self
+            .each(move |channel| channel.stop_reading(slot))
+            .await
+            .is_err()
+        {
+            return false;
+        }
+        let failed = self.record_state(LegSet::of(slot)).await;
+        let recorded = match self.leave_all(failed) {
+            Ok(false) => true,
+            Ok(true) => self.finish().await.is_ok(),
+            Err(_) => false,
+        };
+        self.start_rebuild(slot).await;
+        recorded
+    }
+
+    /// Records what the legs are now, on those that are in sync or being rebuilt. `fresh` were in sync until
+    /// now: what they may lack is noted first. Which legs have failed.
+    pub(super) async fn record_state(&mut self, fresh: LegSet) -> LegSet {
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        for slot in fresh.iter() {
+            self.note_missed(slot);
+        }
+        let Some(record) = &mut self.record else {
+            return LegSet::EMPTY;
+        };
+        let (in_sync, rebuilding) = {
+            let legs = device.legs.lock();
+            for slot in legs.slots() {
+                let entry = &mut record.superblock.legs[slot.index()];
+                entry.state = match (legs.standing(slot), entry.state) {
+                    (Standing::InSync, _) => LegState::InSync,
+                    (Standing::Rebuilding, _) => LegState::Rebuilding,
+                    (Standing::Leaving | Standing::Out, LegState::Absent) => LegState::Absent,
+                    (Standing::Leaving | Standing::Out, _) => LegState::Failed,
+                };
+            }
+            (legs.in_sync(), legs.of_standing(Standing::Rebuilding))
+        };
+        let unequal = device
+            .regions
+            .as_ref()
+            .is_some_and(|regions| regions.unequal.count() > 0);
+        let superblock = &mut record.superblock;
+        superblock.source = in_sync
+            .iter()
+            .next()
+            .filter(|_| unequal)
+            .map(|slot| slot.index() as u8);
+        superblock.generation += 1;
+        let generation = superblock.generation;
+        let recipients = in_sync.or(rebuilding);
+        for slot in recipients.iter() {
+            superblock.legs[slot.index()].left_generation = generation;
+        }
+        let units: alloc::vec::Vec<usize> = fresh
+            .iter()
+            .flat_map(|slot| record.units_of_bitmap(BitmapId::missed(slot.index())))
+            .collect();
+        let word = words(device.regions.as_ref(), &self.missed);
+        let failed = record.write_units(in_sync, &units, word).await;
+        failed.or(record.write_superblock(recipients.without(failed)).await)
+    }
+
+    /// A leg lacks what is written now, and, without a bitmap, all.
+    fn note_missed(&mut self, slot: Slot) {
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        let missed = self.missed[slot.index()]
+            .get_or_insert_with(|| Arc::new(RegionMap::new(device.num_regions())));
+        match &device.regions {
+            Some(regions) => missed.insert_from(&regions.dirty),
+            None => missed.fill(),
+        }
+    }
+}

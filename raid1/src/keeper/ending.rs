@@ -1,0 +1,61 @@
+//! The end of a mirror: nothing is in flight any more.
+
+use barespdk::log_warn;
+
+use super::desk::Ending;
+use super::{Keeper, words};
+use crate::format::BitmapId;
+use crate::legs::{LEGS_MAX, Slot};
+
+impl Keeper {
+    /// Leaves on the legs what is to be left.
+    pub(super) async fn end(&mut self, ending: Ending) {
+        for slot in (0..LEGS_MAX).filter_map(Slot::of) {
+            self.stop_rebuild(slot);
+        }
+        if let Some(resync) = self.resync.take() {
+            resync.stop();
+        }
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        let legs = self.written();
+        let in_sync = device.legs.lock().in_sync();
+        if self.record.is_none() {
+            return;
+        }
+        if ending == Ending::Wipe {
+            let failed = match &mut self.record {
+                Some(record) => record.wipe(legs).await,
+                None => return,
+            };
+            for slot in failed.iter() {
+                log_warn!(
+                    "raid1 {}: metadata on base bdev '{}' not wiped",
+                    mirror.name(),
+                    self.name_of(slot)
+                );
+            }
+            return;
+        }
+        let Some(regions) = &device.regions else {
+            return;
+        };
+        let Some(record) = &mut self.record else {
+            return;
+        };
+        // What cannot be flushed stays dirty: the next start makes the legs equal there.
+        if !record.flush(legs).await.is_empty() {
+            return;
+        }
+        regions.dirty.clear();
+        regions.dirty.insert_from(&regions.unequal);
+        let units = record.units_of_bitmap(BitmapId::INTENT);
+        let word = words(Some(regions), &self.missed);
+        if !record.write_units(in_sync, &units, word).await.is_empty() {
+            return;
+        }
+        record.superblock.clean = regions.unequal.count() == 0;
+        let _what_is_not_clean_is_made_equal_next_time =
+            self.record_state(crate::legs::LegSet::EMPTY).await;
+    }
+}

@@ -1,0 +1,191 @@
+//! The keeper of a mirror: the one task, on the app thread, that changes what its legs are and what is
+//! recorded of them. All others ask it, and wait.
+//!
+//! ```text
+//!  a write to a clean region ── Mark ──┐
+//!  a leg failed a write ─────── Eject ─┤                        ┌─► legs: who is in
+//!  a leg failed a flush ────── Demote ─┼─► desk ──► keeper ─────┼─► record ──► superblocks, bitmaps
+//!  rpc, examine ─────────── Add, Eject ┤   one job after the    └─► channels of all threads
+//!  recovery ── Rebuilt, Checkpoint, .. ┘   other
+//! ```
+
+mod arrival;
+mod departure;
+mod desk;
+mod ending;
+mod intent;
+mod media;
+mod record;
+mod recovery;
+mod report;
+
+use alloc::sync::Arc;
+use alloc::vec::Vec;
+use core::future::{Future, poll_fn};
+use core::pin::Pin;
+use core::task::Poll;
+use core::time::Duration;
+
+use barespdk::errno::Errno;
+use barespdk::module::Bdev;
+use barespdk::runtime;
+
+pub(crate) use self::arrival::Arrival;
+pub(crate) use self::departure::{
+    FAILED_WRITE, UNREACHABLE, begin_to_eject, demote, eject, on_removed,
+};
+pub(crate) use self::desk::{Desk, Ending, Job};
+pub(crate) use self::record::Record;
+use self::recovery::Recovery;
+pub(crate) use self::report::Report;
+use crate::channel::Channel;
+use crate::format::BitmapId;
+use crate::legs::{LEGS_MAX, LegSet, Slot};
+use crate::mirror::Mirror;
+use crate::region_map::RegionMap;
+use crate::regions::Regions;
+
+/// How long a region must not have been written to before it is clean again: once, up to twice this time.
+const QUIET: Duration = Duration::from_secs(5);
+
+/// What the keeper works with.
+pub(crate) struct Keeper {
+    mirror: Bdev<Mirror>,
+    /// Of a mirror with metadata.
+    record: Option<Record>,
+    /// The regions that a leg lacks which is not in sync.
+    missed: [Option<Arc<RegionMap>>; LEGS_MAX],
+    /// Legs that leave, but that is not recorded, or not known to all threads, yet.
+    unfinished: LegSet,
+    /// Who copies what a leg lacks.
+    rebuilds: [Option<Recovery>; LEGS_MAX],
+    /// Who makes legs equal.
+    resync: Option<Recovery>,
+    /// Numbers given to rebuilds.
+    last_number: u64,
+}
+
+/// The regions that legs lack which are not in sync, by slot.
+pub(crate) type Missed = [Option<Arc<RegionMap>>; LEGS_MAX];
+
+impl Keeper {
+    /// Begins to keep a mirror. On the app thread.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub(crate) fn start(
+        mirror: Bdev<Mirror>,
+        record: Option<Record>,
+        missed: Missed,
+    ) -> Result<(), Errno> {
+        let keeper = Self {
+            mirror,
+            record,
+            missed,
+            unfinished: LegSet::EMPTY,
+            rebuilds: [const { None }; LEGS_MAX],
+            resync: None,
+            last_number: 0,
+        };
+        runtime::spawn_local(keeper.keep())
+    }
+
+    fn device(&self) -> &Mirror {
+        self.mirror.device()
+    }
+
+    async fn keep(mut self) {
+        self.begin().await;
+        let mirror = self.mirror.clone();
+        let desk = &mirror.device().desk;
+        loop {
+            self.tell();
+            let mut pause = runtime::sleep(QUIET);
+            let mut next = core::pin::pin!(desk.take());
+            let sweeps = self.record.is_some();
+            let jobs = poll_fn(|cx| match next.as_mut().poll(cx) {
+                Poll::Ready(jobs) => Poll::Ready(Some(jobs)),
+                Poll::Pending if sweeps => Pin::new(&mut pause).poll(cx).map(|_| None),
+                Poll::Pending => Poll::Pending,
+            })
+            .await;
+            let Some(jobs) = jobs else {
+                self.sweep().await;
+                continue;
+            };
+            let mut marks = Vec::new();
+            for job in jobs {
+                match job {
+                    Job::Mark(regions, done) => marks.push((regions, done)),
+                    Job::Eject(slot, reason, done) => {
+                        let _ = done.send(self.eject(slot, reason).await);
+                    }
+                    Job::Demote(slot, reason, done) => {
+                        let _ = done.send(self.demote(slot, reason).await);
+                    }
+                    Job::Add(arrival, done) => {
+                        let _ = done.send(self.add(arrival).await);
+                    }
+                    Job::Rebuilt(slot, number) => self.rebuilt(slot, number).await,
+                    Job::Checkpoint(slot, number) => self.checkpoint(slot, number).await,
+                    Job::Resynced => self.resynced().await,
+                    Job::End(ending, done) => {
+                        desk.close();
+                        self.end(ending).await;
+                        let _ = done.send(());
+                        return;
+                    }
+                }
+            }
+            if !marks.is_empty() {
+                self.mark(marks).await;
+            }
+        }
+    }
+
+    /// Goes on with what a mirror was doing when it was last seen.
+    async fn begin(&mut self) {
+        let device = self.mirror.device();
+        let rebuilding = device
+            .legs
+            .lock()
+            .of_standing(crate::legs::Standing::Rebuilding);
+        let unequal = device
+            .regions
+            .as_ref()
+            .is_some_and(|regions| regions.unequal.count() > 0);
+        if unequal {
+            self.start_resync();
+        }
+        for slot in rebuilding.iter() {
+            self.start_rebuild(slot).await;
+        }
+    }
+
+    /// Calls `visit` with each channel, on its thread.
+    async fn each(&self, visit: impl FnMut(&Channel) + Send + 'static) -> Result<(), Errno> {
+        let mut visit = visit;
+        self.mirror
+            .for_each_channel(move |_, channel| visit(channel))
+            .await
+    }
+
+    fn name_of(&self, slot: Slot) -> alloc::string::String {
+        let legs = self.device().legs.lock();
+        let leg = legs.get(slot);
+        leg.map_or_else(Default::default, |leg| leg.name.clone())
+    }
+}
+
+/// The words of all bitmaps, as they are to be on the legs.
+fn words<'a>(
+    regions: Option<&'a Regions>,
+    missed: &'a Missed,
+) -> impl Fn(BitmapId, usize) -> u64 + 'a {
+    move |bitmap, index| match bitmap.index().checked_sub(1) {
+        None => regions.map_or(0, |regions| regions.dirty.word(index)),
+        Some(slot) => missed[slot % LEGS_MAX]
+            .as_ref()
+            .map_or(0, |missed| missed.word(index)),
+    }
+}

@@ -1,0 +1,174 @@
+//! What is known of a mirror, and how that gets onto its legs.
+
+use alloc::vec::Vec;
+
+use barespdk::errno::Errno;
+use barespdk::planted;
+
+use super::media::Medium;
+use super::{Missed, words};
+use crate::format::{BitmapId, Layout, Superblock, encode_unit};
+use crate::leg::Leg;
+use crate::legs::{LEGS_MAX, LegSet, Slot};
+use crate::regions::Regions;
+
+/// The metadata of a mirror, and the legs that it is on.
+pub(crate) struct Record {
+    pub(super) superblock: Superblock,
+    pub(super) layout: Layout,
+    media: [Option<Medium>; LEGS_MAX],
+}
+
+impl Record {
+    pub(crate) fn new(superblock: Superblock, layout: Layout) -> Self {
+        Self {
+            superblock,
+            layout,
+            media: [const { None }; LEGS_MAX],
+        }
+    }
+
+    /// Writes to one more leg.
+    ///
+    /// # Errors
+    /// It cannot be written to.
+    pub(crate) fn open(&mut self, slot: Slot, leg: &Leg) -> Result<(), Errno> {
+        self.media[slot.index()] = Some(Medium::open(leg, &self.layout)?);
+        Ok(())
+    }
+
+    /// Lets go of a leg.
+    pub(super) fn close(&mut self, slot: Slot) {
+        self.media[slot.index()] = None;
+    }
+
+    /// Writes units of leaves to legs, and has them survive. `word` gives the words of bitmaps. Which legs
+    /// have failed.
+    pub(crate) async fn write_units(
+        &mut self,
+        legs: LegSet,
+        units: &[usize],
+        word: impl Fn(BitmapId, usize) -> u64,
+    ) -> LegSet {
+        let (layout, epoch) = (&self.layout, self.superblock.epoch);
+        let mut failed = LegSet::EMPTY;
+        if units.is_empty() {
+            return failed;
+        }
+        for slot in legs.iter() {
+            let Some(medium) = &mut self.media[slot.index()] else {
+                failed.insert(slot);
+                continue;
+            };
+            for unit in units {
+                let fill = |out: &mut [u8]| encode_unit(layout, *unit, epoch, &word, out);
+                if medium.write(layout.unit(*unit), fill).await.is_err() {
+                    failed.insert(slot);
+                    break;
+                }
+            }
+        }
+        failed.or(self.flush(legs.without(failed)).await)
+    }
+
+    /// Writes the superblock to legs, to the older of the two copies, and has it survive. Which legs have
+    /// failed.
+    pub(crate) async fn write_superblock(&mut self, legs: LegSet) -> LegSet {
+        let mut failed = LegSet::EMPTY;
+        let generation = match planted::is("one_superblock_copy") {
+            true => 0,
+            false => self.superblock.generation,
+        };
+        let extent = self.layout.superblock(generation);
+        for slot in legs.iter() {
+            let Some(medium) = &mut self.media[slot.index()] else {
+                failed.insert(slot);
+                continue;
+            };
+            let mut superblock = self.superblock.clone();
+            superblock.own_slot = slot.index() as u8;
+            let mut encoded = Ok(());
+            let fill = |out: &mut [u8]| {
+                out.fill(0);
+                encoded = superblock.encode(out);
+            };
+            let written = medium.write(extent, fill).await;
+            if let Err(error) = encoded {
+                barespdk::log_error!(
+                    "raid1 {}: superblock that cannot be: {error}",
+                    superblock.name
+                );
+                failed.insert(slot);
+            } else if written.is_err() {
+                failed.insert(slot);
+            }
+        }
+        failed.or(self.flush(legs.without(failed)).await)
+    }
+
+    /// Writes all there is of a mirror that begins, to both copies of the superblock. Which legs have failed.
+    pub(crate) async fn begin(&mut self, legs: LegSet, regions: &Regions) -> LegSet {
+        let units: Vec<usize> = (0..self.layout.num_units()).collect();
+        let nothing_missed = Missed::default();
+        let word = words(Some(regions), &nothing_missed);
+        let mut failed = self.write_units(legs, &units, word).await;
+        for _ in [0, 1] {
+            self.superblock.generation += 1;
+            for slot in legs.iter() {
+                self.superblock.legs[slot.index()].left_generation = self.superblock.generation;
+            }
+            failed = failed.or(self.write_superblock(legs.without(failed)).await);
+        }
+        failed
+    }
+
+    /// Has what was written to legs survive, data too. Which legs have failed.
+    pub(crate) async fn flush(&self, legs: LegSet) -> LegSet {
+        let mut failed = LegSet::EMPTY;
+        for slot in legs.iter() {
+            let flushed = match &self.media[slot.index()] {
+                Some(medium) => medium.flush().await.is_ok(),
+                None => false,
+            };
+            if !flushed {
+                failed.insert(slot);
+            }
+        }
+        failed
+    }
+
+    /// Makes legs forget that they were part of a mirror. Which have failed.
+    pub(super) async fn wipe(&mut self, legs: LegSet) -> LegSet {
+        let mut failed = LegSet::EMPTY;
+        for slot in legs.iter() {
+            for copy in [0, 1] {
+                let extent = self.layout.superblock(copy);
+                let wiped = match &mut self.media[slot.index()] {
+                    Some(medium) => medium.write(extent, |out| out.fill(0)).await.is_ok(),
+                    None => false,
+                };
+                if !wiped {
+                    failed.insert(slot);
+                }
+            }
+        }
+        failed.or(self.flush(legs.without(failed)).await)
+    }
+
+    /// The units that have the bits of regions in a bitmap.
+    pub(super) fn units_of(&self, bitmap: BitmapId, regions: &[usize]) -> Vec<usize> {
+        let mut units: Vec<usize> = regions
+            .iter()
+            .map(|region| self.layout.unit_of(bitmap, *region as u32))
+            .collect();
+        units.sort_unstable();
+        units.dedup();
+        units
+    }
+
+    /// The units of a whole bitmap.
+    pub(super) fn units_of_bitmap(&self, bitmap: BitmapId) -> Vec<usize> {
+        let last = self.layout.num_regions.saturating_sub(1);
+        (self.layout.unit_of(bitmap, 0)..=self.layout.unit_of(bitmap, last)).collect()
+    }
+}
