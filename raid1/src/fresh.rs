@@ -15,7 +15,7 @@ use crate::online::Metadata;
 use crate::regions::Regions;
 
 /// How much of a leg is looked at, in bytes, for what somebody else has put there.
-const LOOKED_AT: u64 = 256 << 10;
+const LOOKED_AT: u64 = format::LOOKED_AT_BYTES as u64;
 
 /// A mirror that is to be made of legs.
 pub(crate) struct Fresh<'a> {
@@ -135,7 +135,7 @@ fn epoch_of(random: Uuid) -> u64 {
 }
 
 /// Refuses a leg that has something on it.
-async fn look_at(leg: &Leg) -> Result<(), String> {
+pub(crate) async fn look_at(leg: &Leg) -> Result<(), String> {
     let failed = |what: &dyn core::fmt::Display| format!("base bdev '{}' {what}", leg.name);
     let block_size = leg.desc.block_size();
     let blocks = (LOOKED_AT / u64::from(block_size.max(1))).min(leg.desc.num_blocks());

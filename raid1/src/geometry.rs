@@ -8,6 +8,7 @@ use barespdk::module::Options;
 use barespdk::uuid::Uuid;
 
 use crate::leg::Leg;
+use crate::mirror::Mirror;
 
 /// What a mirror of these legs says of itself.
 ///
@@ -60,6 +61,31 @@ pub(crate) fn options_of(legs: &[Leg], uuid: Uuid) -> Result<Options, String> {
         return Err(String::from("a base bdev has no blocks"));
     }
     Ok(options)
+}
+
+/// Whether a bdev can become a leg of a mirror.
+///
+/// # Errors
+/// Says why not.
+pub(crate) fn fits(leg: &Leg, mirror: &Mirror) -> Result<(), String> {
+    if leg.desc.is_zoned() {
+        return Err(String::from("is zoned"));
+    }
+    let needed = mirror.data_offset_blocks.saturating_add(mirror.num_blocks);
+    if leg.desc.num_blocks() < needed {
+        return Err(format!(
+            "has {} blocks, {needed} are needed",
+            leg.desc.num_blocks()
+        ));
+    }
+    let first = {
+        let legs = mirror.legs.lock();
+        legs.open().next().map(|(_, first)| first.clone())
+    };
+    match first {
+        Some(first) => check_alike(&first, leg),
+        None => Ok(()),
+    }
 }
 
 /// A property that all legs have alike, or 0 for none.

@@ -12,6 +12,7 @@ use barespdk::mutex::Mutex;
 use barespdk::uuid::Uuid;
 
 use crate::channel::{Channel, Modes};
+use crate::format::Superblock;
 use crate::geometry::Supported;
 use crate::io;
 use crate::keeper::{self, Desk, Ending, Job};
@@ -140,5 +141,14 @@ impl Mirror {
     pub(crate) fn set_resyncing(&self, resyncing: bool) -> bool {
         let _before_channels_are_told = self.legs.lock();
         self.resyncing.swap(resyncing, Ordering::AcqRel)
+    }
+
+    /// What is recorded of it; `None` without metadata.
+    pub(crate) fn superblock(&self) -> Option<Superblock> {
+        let report = self.report.lock();
+        report
+            .superblock
+            .as_ref()
+            .map(|superblock| (**superblock).clone())
     }
 }

@@ -1,6 +1,7 @@
 //! What a mirror does with each request.
 
 mod read;
+mod repair;
 mod reset;
 mod write;
 

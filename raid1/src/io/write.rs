@@ -160,6 +160,12 @@ async fn settle(
 ) -> Status {
     // Of a write that none did, none is to blame more than another.
     if outcome.done.is_empty() {
+        let writes = !matches!(request.io_type(), IoType::FLUSH | IoType::UNMAP);
+        if let Some(regions) = mirror.regions.as_ref().filter(|_| writes) {
+            // Each may have done some of it.
+            let regions = regions.of(request.offset_blocks(), request.num_blocks());
+            let _ = mirror.desk.ask(|done| Job::Suspect(regions, done)).await;
+        }
         return outcome.status;
     }
     // A leg that was reset, or whose bdev goes, gave the write up, but another did it: they must not

@@ -5,6 +5,7 @@ use alloc::format;
 use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::ops::RangeInclusive;
 
 use barespdk::errno::Errno;
 use barespdk::uuid::Uuid;
@@ -262,10 +263,35 @@ impl Keeper {
         }
     }
 
-    /// Legs are equal everywhere.
+    /// Has regions copied from one leg to the others, and read from that one until then.
+    pub(super) async fn suspect(&mut self, regions: RangeInclusive<usize>) {
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        let Some(map) = &device.regions else {
+            return;
+        };
+        map.unequal.insert_all(regions);
+        if !device.set_resyncing(true) {
+            let _all_but_those_that_cannot_be_told =
+                self.each(|channel| channel.set_resyncing(true)).await;
+        }
+        if self.resync.is_none() {
+            self.start_resync();
+        }
+    }
+
+    /// Legs are equal everywhere, but for what failed meanwhile.
     pub(super) async fn resynced(&mut self) {
         let mirror = self.mirror.clone();
         self.resync = None;
+        let device = mirror.device();
+        if device
+            .regions
+            .as_ref()
+            .is_some_and(|regions| !regions.unequal.is_empty())
+        {
+            return self.start_resync();
+        }
         mirror.device().set_resyncing(false);
         let _looks_for_nothing = self.each(|channel| channel.set_resyncing(false)).await;
         let failed = self.record_state(LegSet::EMPTY).await;

@@ -24,6 +24,8 @@ pub(crate) enum Job {
     Eject(Slot, Reason, Sender<Result<TakeOut, Errno>>),
     /// A leg may have lost what it had. `false`: the others cannot stand in for it.
     Demote(Slot, Reason, Sender<bool>),
+    /// Legs may have these regions differently: a write failed on all of them.
+    Suspect(RangeInclusive<usize>, Sender<()>),
     /// A bdev becomes a leg.
     Add(Arrival, Sender<Result<Slot, Refusal>>),
     /// A leg that was rebuilt has all that the others have. The number tells one rebuild from the next.

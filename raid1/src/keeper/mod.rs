@@ -36,6 +36,7 @@ pub(crate) use self::departure::{
 };
 pub(crate) use self::desk::{Desk, Ending, Job};
 pub(crate) use self::record::Record;
+pub(crate) use self::recovery::Progress;
 use self::recovery::Recovery;
 pub(crate) use self::report::Report;
 use crate::channel::Channel;
@@ -122,6 +123,10 @@ impl Keeper {
                     }
                     Job::Demote(slot, reason, done) => {
                         let _ = done.send(self.demote(slot, reason).await);
+                    }
+                    Job::Suspect(regions, done) => {
+                        self.suspect(regions).await;
+                        let _ = done.send(());
                     }
                     Job::Add(arrival, done) => {
                         let _ = done.send(self.add(arrival).await);

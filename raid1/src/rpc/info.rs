@@ -1,13 +1,18 @@
 //! A mirror as JSON.
 
+use core::sync::atomic::Ordering;
+
 use barespdk::json::{ArrayWriter, ObjectWriter};
 use barespdk::uuid::Uuid;
 
-use crate::legs::{Legs, Standing};
+use crate::keeper::{Progress, Report};
+use crate::legs::{Legs, Slot, Standing};
 use crate::mirror::Mirror;
 
-/// Writes what `bdev_raid_get_bdevs` writes of an array.
+/// Writes what `bdev_raid_get_bdevs` writes of an array, and what only mirrors have: the state of each leg,
+/// what it lacks, how far copying has come.
 pub(crate) fn describe(mirror: &Mirror, object: &mut ObjectWriter<'_>) {
+    let report = mirror.report.lock();
     let legs = mirror.legs.lock();
     let present = legs.in_sync().len();
     object.field("uuid", &mirror.uuid);
@@ -16,12 +21,24 @@ pub(crate) fn describe(mirror: &Mirror, object: &mut ObjectWriter<'_>) {
     object.field("raid_level", "raid1");
     object.field("superblock", &mirror.regions.is_some());
     object.field("num_base_bdevs", &legs.num_slots());
-    object.field("num_base_bdevs_discovered", &present);
+    object.field("num_base_bdevs_discovered", &legs.open().count());
     object.field("num_base_bdevs_operational", &present);
-    object.array("base_bdevs_list", |list| base_bdevs(mirror, &legs, list));
+    if let Some(regions) = &mirror.regions {
+        object.field("generation", &report.generation());
+        object.field("region_size_blocks", &mirror.region_blocks());
+        object.field("num_regions", &mirror.num_regions());
+        object.field("dirty_regions", &regions.dirty.count());
+        object.field("unequal_regions", &regions.unequal.count());
+    }
+    if let Some(resync) = &report.resync {
+        object.object("resync", |object| progress(resync, object));
+    }
+    object.array("base_bdevs_list", |list| {
+        base_bdevs(mirror, &legs, &report, list);
+    });
 }
 
-fn base_bdevs(mirror: &Mirror, legs: &Legs, list: &mut ArrayWriter<'_>) {
+fn base_bdevs(mirror: &Mirror, legs: &Legs, report: &Report, list: &mut ArrayWriter<'_>) {
     for slot in legs.slots() {
         // Of a leg that leaves nobody expects anything any more.
         let standing = legs.standing(slot);
@@ -32,8 +49,31 @@ fn base_bdevs(mirror: &Mirror, legs: &Legs, list: &mut ArrayWriter<'_>) {
             object.field("is_configured", &(standing == Standing::InSync));
             object.field("data_offset", &mirror.data_offset_blocks);
             object.field("data_size", &mirror.num_blocks);
+            state(slot, standing, report, object);
         });
     }
+}
+
+fn state(slot: Slot, standing: Standing, report: &Report, object: &mut ObjectWriter<'_>) {
+    let state = match standing {
+        Standing::InSync => "in_sync",
+        Standing::Rebuilding => "rebuilding",
+        Standing::Leaving | Standing::Out => "failed",
+    };
+    object.field("state", state);
+    if standing != Standing::InSync {
+        object.field("missed_regions", &report.missed_regions[slot.index()]);
+    }
+    if let Some(rebuild) = &report.rebuilds[slot.index()] {
+        object.object("rebuild", |object| progress(rebuild, object));
+    }
+}
+
+fn progress(progress: &Progress, object: &mut ObjectWriter<'_>) {
+    let done = progress.done_regions.load(Ordering::Relaxed);
+    object.field("regions_done", &done);
+    let total = progress.total_regions.load(Ordering::Relaxed);
+    object.field("regions_total", &total);
 }
 
 /// Writes the call that makes the mirror again. Legs that it has lost are left out: what they hold

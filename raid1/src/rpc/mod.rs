@@ -1,5 +1,6 @@
 //! The RPCs: names, parameters and results as those of `bdev_raid_*`.
 
+mod add;
 mod create;
 mod get;
 pub(crate) mod info;
@@ -12,6 +13,7 @@ use barespdk::rpc::{Method, States};
 #[cfg(not(test))]
 barespdk::rpc_methods!(
     Method::asynchronous(c"raid1_create", States::RUNTIME, create::create),
+    Method::asynchronous(c"raid1_add_base_bdev", States::RUNTIME, add::add_base_bdev),
     Method::asynchronous(c"raid1_delete", States::RUNTIME, remove::delete),
     Method::sync(c"raid1_get_bdevs", States::RUNTIME, get::get_bdevs),
     Method::asynchronous(

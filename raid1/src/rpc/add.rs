@@ -1,0 +1,66 @@
+//! `raid1_add_base_bdev {raid_bdev, base_bdev}`.
+
+use barespdk::errno::Errno;
+use barespdk::json::Name;
+use barespdk::rpc::{Params, RpcError};
+
+use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
+use crate::driver::MODULE;
+use crate::fresh;
+use crate::geometry;
+use crate::keeper::{Arrival, Job};
+use crate::leg::Leg;
+use crate::mirrors;
+
+pub(super) async fn add_base_bdev(mut params: Params<'_>) -> Result<bool, RpcError> {
+    let name = params.required::<Name<'_, NAME_LEN_MAX>>("raid_bdev")?;
+    let base = params.required::<Name<'_, BASE_NAME_LEN_MAX>>("base_bdev")?;
+    let force = params.optional::<bool>("force")?.unwrap_or(false);
+    params.finish()?;
+    let mirror = mirrors::find(&name).ok_or_else(|| {
+        RpcError::failed(
+            Errno::ENODEV,
+            format_args!("Parameter 'raid_bdev': there is no mirror '{}'", &*name),
+        )
+    })?;
+    let refused = |errno, reason: core::fmt::Arguments<'_>| {
+        RpcError::failed(
+            errno,
+            format_args!("Parameter 'base_bdev': bdev '{}' {reason}", &*base),
+        )
+    };
+    let leg = Leg::open(&base, mirror.name()).map_err(|errno| match errno {
+        Errno::ENODEV => refused(errno, format_args!("does not exist")),
+        Errno::EPERM => refused(errno, format_args!("is claimed already")),
+        _ => refused(errno, format_args!("cannot be opened")),
+    })?;
+    let device = mirror.device();
+    MODULE
+        .claim(&leg.desc)
+        .map_err(|errno| refused(errno, format_args!("is claimed already")))?;
+    geometry::fits(&leg, device)
+        .map_err(|reason| refused(Errno::EINVAL, format_args!("{reason}")))?;
+    if device.regions.is_some() && !force {
+        fresh::look_at(&leg)
+            .await
+            .map_err(|reason| refused(Errno::EEXIST, format_args!("is not empty: {reason}")))?;
+    }
+    let arrival = Arrival {
+        leg,
+        returns_to: None,
+    };
+    match device.desk.ask(|done| Job::Add(arrival, done)).await {
+        Ok(Ok(_slot)) => Ok(true),
+        Ok(Err((errno, reason))) => Err(RpcError::failed(
+            errno,
+            format_args!("Parameter 'base_bdev': {reason}"),
+        )),
+        Err(errno) => Err(RpcError::failed(
+            errno,
+            format_args!(
+                "Parameter 'raid_bdev': mirror '{}' is being deleted",
+                mirror.name()
+            ),
+        )),
+    }
+}
