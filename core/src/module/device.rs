@@ -295,14 +295,16 @@ impl<D: Device> Bdev<D> {
     /// dropped. On the app thread; not as part of a request to the bdev, which would wait for itself.
     ///
     /// Where blocks are locked, as by a compare-and-write that SPDK emulates, or another drain is under
-    /// way, this waits its turn. As long as it lasts the bdev counts as open: it cannot shrink, and is not gone.
+    /// way, this waits its turn. As long as it lasts the bdev counts as open: it cannot shrink, and is not
+    /// gone; one that is taken away meanwhile goes a second later.
     ///
     /// # Errors
     /// `ENODEV` where the bdev is gone or going, `EPERM` on another thread than the app thread;
     /// `ENOMEM`, `ESHUTDOWN`: then I/O may still be in flight.
     pub async fn drain(&self) -> Result<(), Errno> {
         self.check_registered()?;
-        drain::drain(self.node.bdev.get(), self.name())?.await
+        // SAFETY: registered by `register`, under this name.
+        unsafe { drain::begin(self.node.bdev.get(), self.name()) }?.await?
     }
 
     /// Says that the number of blocks has changed. On the app thread.

