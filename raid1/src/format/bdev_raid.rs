@@ -8,12 +8,12 @@ use alloc::vec::Vec;
 
 use barespdk::uuid::Uuid;
 
+use super::LEGS_MAX;
 use super::bytes::{Reader, Writer};
 use super::crc32c::crc32c_bare;
 use super::error::FormatError;
-use super::layout::Layout;
+use super::layout::{Layout, check_block_size};
 use super::name::Name;
-use super::{LEGS_MAX, layout};
 
 pub(super) const MAGIC: &[u8; 8] = b"SPDKRAID";
 
@@ -209,7 +209,7 @@ impl BdevRaid {
         if self.num_blocks == 0 {
             return Err(refused("the number of blocks", 0, "there is no data"));
         }
-        layout::check_block_size(self.block_size)
+        check_block_size(self.block_size)
     }
 
     fn check_bases(&self) -> Result<(), FormatError> {

@@ -18,11 +18,15 @@ mod copies;
 mod crc32c;
 mod error;
 mod foreign;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzz;
 mod layout;
 mod leaf;
 mod leg_entry;
 mod name;
 mod superblock;
+#[cfg(test)]
+mod tests;
 
 pub(crate) use bdev_raid::{Base, BaseState, BdevRaid};
 pub(crate) use copies::{Found, NoneUsable, newest};

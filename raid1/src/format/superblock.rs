@@ -5,7 +5,7 @@ use barespdk::uuid::Uuid;
 use super::bytes::{Reader, Writer};
 use super::crc32c::crc32c;
 use super::error::FormatError;
-use super::layout::Layout;
+use super::layout::{Layout, check_block_size};
 use super::leg_entry::{LegEntry, LegState};
 use super::name::Name;
 use super::{LEGS_MAX, SUPERBLOCK_BYTES};
@@ -104,6 +104,10 @@ impl Superblock {
     /// no valid superblock.
     pub(crate) fn encode(&self, out: &mut [u8]) -> Result<(), FormatError> {
         self.check()?;
+        self.encode_unchecked(out)
+    }
+
+    pub(super) fn encode_unchecked(&self, out: &mut [u8]) -> Result<(), FormatError> {
         let len = out.len();
         let Some((copy, rest)) = out.split_first_chunk_mut::<SUPERBLOCK_BYTES>() else {
             return Err(FormatError::TooShort {
@@ -257,6 +261,7 @@ impl Superblock {
             let why = "an array has 1 to 16";
             return Err(refused("the number of legs", self.num_legs.into(), why));
         }
+        check_block_size(self.block_size)?;
         self.md.check()?;
         for (slot, leg) in (0..).zip(&self.legs) {
             self.check_leg(slot, leg)?;
