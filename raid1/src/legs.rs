@@ -217,6 +217,11 @@ impl Legs {
         self.of_standing(Standing::InSync)
     }
 
+    /// The slots of the legs that are in, or being rebuilt.
+    pub(crate) fn staying(&self) -> LegSet {
+        self.in_sync().or(self.of_standing(Standing::Rebuilding))
+    }
+
     /// The slot of the first leg that is in, or being rebuilt, and fits.
     pub(crate) fn find_by(&self, fits: impl Fn(&Leg) -> bool) -> Option<Slot> {
         self.open()

@@ -9,6 +9,7 @@
 //! A region is dirty on the media of all legs in sync before it is here, and no longer here before it is
 //! there no more: a crash finds on the media at least what is written to.
 
+use alloc::sync::Arc;
 use core::ops::RangeInclusive;
 
 use crate::region_map::RegionMap;
@@ -23,7 +24,7 @@ pub(crate) struct Regions {
     pub(crate) touched: RegionMap,
     /// Dirty regions that legs may have differently: a crash came while they were written to, or they were
     /// never written.
-    pub(crate) unequal: RegionMap,
+    pub(crate) unequal: Arc<RegionMap>,
 }
 
 impl Regions {
@@ -33,7 +34,7 @@ impl Regions {
             shift,
             dirty: RegionMap::new(num_regions),
             touched: RegionMap::new(num_regions),
-            unequal: RegionMap::new(num_regions),
+            unequal: Arc::new(RegionMap::new(num_regions)),
         }
     }
 

@@ -180,7 +180,7 @@ async fn settle(
     // The submitter learns of a failed unmap; the data of the leg is as good as before. What a leg does
     // not do that leaves is of no interest, once nobody reads from it.
     let lenient = request.io_type() == IoType::UNMAP;
-    if lenient && !outcome.failed.and(mirror.legs.lock().in_sync()).is_empty() {
+    if lenient && !outcome.failed.and(mirror.legs.lock().staying()).is_empty() {
         return outcome.status;
     }
     let forgives = planted::is("flush_error_ignored") && request.io_type() == IoType::FLUSH;

@@ -16,7 +16,7 @@ use super::recovery::{Goal, Recovery};
 use super::{Keeper, words};
 use crate::format::{LegEntry, LegState, Name};
 use crate::leg::Leg;
-use crate::legs::{LegSet, Slot};
+use crate::legs::{LEGS_MAX, LegSet, Slot};
 use crate::region_map::RegionMap;
 
 /// A bdev, open and claimed, that becomes a leg.
@@ -113,8 +113,15 @@ impl Keeper {
         if device.set_ordered(true) {
             return Ok(());
         }
-        self.each(|channel| channel.set_ordered(true)).await?;
-        self.mirror.drain().await
+        let told = self.each(|channel| channel.set_ordered(true)).await;
+        let drained = match told {
+            Ok(()) => self.mirror.drain().await,
+            Err(errno) => Err(errno),
+        };
+        if drained.is_err() {
+            self.device().set_ordered(false);
+        }
+        drained
     }
 
     /// Has a leg copied to.
@@ -149,12 +156,11 @@ impl Keeper {
         };
         if planted::is("resync_skipped") {
             regions.unequal.clear();
-            self.device().desk.put(Job::Resynced);
+            self.device().desk.put(Job::Resynced(0));
             return;
         }
-        let unequal = Arc::new(RegionMap::new(self.device().num_regions()));
-        unequal.insert_from(&regions.unequal);
-        self.resync = self.recover(Goal::Resync, unequal);
+        self.last_number += 1;
+        self.resync = self.recover(Goal::Resync(self.last_number), Arc::clone(&regions.unequal));
     }
 
     fn recover(&self, goal: Goal, map: Arc<RegionMap>) -> Option<Recovery> {
@@ -177,7 +183,7 @@ impl Keeper {
     fn is_current(&self, slot: Slot, number: u64) -> bool {
         self.rebuilds[slot.index()]
             .as_ref()
-            .is_some_and(|rebuild| rebuild.goal() == Goal::Rebuild(slot, number))
+            .is_some_and(|rebuild| rebuild.number() == number)
     }
 
     /// A leg has all that the others have.
@@ -226,14 +232,19 @@ impl Keeper {
         }
     }
 
-    /// Records how far a rebuild has come.
-    pub(super) async fn checkpoint(&mut self, slot: Slot, number: u64) {
+    /// Records how far all rebuilds have come.
+    pub(super) async fn checkpoint_all(&mut self) {
+        for slot in (0..LEGS_MAX).filter_map(Slot::of) {
+            if self.rebuilds[slot.index()].is_some() {
+                self.checkpoint(slot).await;
+            }
+        }
+    }
+
+    async fn checkpoint(&mut self, slot: Slot) {
         let Some(missed) = self.missed[slot.index()].clone() else {
             return;
         };
-        if !self.is_current(slot, number) {
-            return;
-        }
         let mirror = self.mirror.clone();
         let device = mirror.device();
         let Some(record) = &mut self.record else {
@@ -270,18 +281,24 @@ impl Keeper {
         let Some(map) = &device.regions else {
             return;
         };
+        // One that goes on may have been there before the write failed.
+        if let Some(resync) = self.resync.take() {
+            resync.stop();
+        }
         map.unequal.insert_all(regions);
         if !device.set_resyncing(true) {
             let _all_but_those_that_cannot_be_told =
                 self.each(|channel| channel.set_resyncing(true)).await;
         }
-        if self.resync.is_none() {
-            self.start_resync();
-        }
+        self.start_resync();
     }
 
     /// Legs are equal everywhere, but for what failed meanwhile.
-    pub(super) async fn resynced(&mut self) {
+    pub(super) async fn resynced(&mut self, number: u64) {
+        let current = self.resync.as_ref().map_or(0, |resync| resync.number());
+        if current != number {
+            return;
+        }
         let mirror = self.mirror.clone();
         self.resync = None;
         let device = mirror.device();

@@ -30,10 +30,8 @@ pub(crate) enum Job {
     Add(Arrival, Sender<Result<Slot, Refusal>>),
     /// A leg that was rebuilt has all that the others have. The number tells one rebuild from the next.
     Rebuilt(Slot, u64),
-    /// A leg has got more of what it lacks.
-    Checkpoint(Slot, u64),
-    /// All that legs had differently is equal.
-    Resynced,
+    /// All that legs had differently is equal, says this resync.
+    Resynced(u64),
     /// The mirror ends: nothing is in flight any more.
     End(Ending, Sender<()>),
 }

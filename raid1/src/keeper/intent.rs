@@ -171,8 +171,7 @@ impl Keeper {
 
     /// Legs that have what is written now.
     pub(super) fn written(&self) -> LegSet {
-        let legs = self.device().legs.lock();
-        legs.in_sync().or(legs.of_standing(Standing::Rebuilding))
+        self.device().legs.lock().staying()
     }
 }
 

@@ -36,7 +36,7 @@ pub(crate) use self::departure::{
 };
 pub(crate) use self::desk::{Desk, Ending, Job};
 pub(crate) use self::record::Record;
-pub(crate) use self::recovery::Progress;
+pub(crate) use self::recovery::LIMIT_MIB_S;
 use self::recovery::Recovery;
 pub(crate) use self::report::Report;
 use crate::channel::Channel;
@@ -62,7 +62,7 @@ pub(crate) struct Keeper {
     rebuilds: [Option<Recovery>; LEGS_MAX],
     /// Who makes legs equal.
     resync: Option<Recovery>,
-    /// Numbers given to rebuilds.
+    /// The number of the last rebuild, or resync.
     last_number: u64,
 }
 
@@ -99,9 +99,9 @@ impl Keeper {
         self.begin().await;
         let mirror = self.mirror.clone();
         let desk = &mirror.device().desk;
+        let mut pause = runtime::sleep(QUIET);
         loop {
             self.tell();
-            let mut pause = runtime::sleep(QUIET);
             let mut next = core::pin::pin!(desk.take());
             let sweeps = self.record.is_some();
             let jobs = poll_fn(|cx| match next.as_mut().poll(cx) {
@@ -112,6 +112,8 @@ impl Keeper {
             .await;
             let Some(jobs) = jobs else {
                 self.sweep().await;
+                self.checkpoint_all().await;
+                pause = runtime::sleep(QUIET);
                 continue;
             };
             let mut marks = Vec::new();
@@ -132,8 +134,7 @@ impl Keeper {
                         let _ = done.send(self.add(arrival).await);
                     }
                     Job::Rebuilt(slot, number) => self.rebuilt(slot, number).await,
-                    Job::Checkpoint(slot, number) => self.checkpoint(slot, number).await,
-                    Job::Resynced => self.resynced().await,
+                    Job::Resynced(number) => self.resynced(number).await,
                     Job::End(ending, done) => {
                         desk.close();
                         self.end(ending).await;

@@ -1,158 +1,168 @@
-//! What is copied for a mirror's keeper, and who hears of it.
+//! What is copied for a mirror's keeper: from which legs, to which, and who hears of it.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicU32, Ordering};
 
-use barespdk::bdev;
+use barespdk::bdev::{Channel, Desc, IoError};
 use barespdk::errno::Errno;
+use barespdk::log_warn;
 use barespdk::module::Bdev;
-use barespdk::runtime;
 
+use super::departure::begin_to_eject;
 use super::desk::Job;
 use crate::legs::{LegSet, Slot, Standing};
 use crate::mirror::Mirror;
+use crate::ranges::Ranges;
+use crate::recovery::{self, Copying, End, Progress, Shape};
 use crate::region_map::RegionMap;
 
+/// How much each mirror may copy, in MiB a second; 0: as much as is possible.
+pub(crate) static LIMIT_MIB_S: AtomicU32 = AtomicU32::new(0);
+
 /// What legs are to have in the end.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Goal {
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Goal {
     /// A leg has what the others have. The number tells one rebuild from the next.
     Rebuild(Slot, u64),
-    /// All legs in sync are equal.
-    Resync,
-}
-
-/// How far it has come.
-#[derive(Debug, Default)]
-pub(crate) struct Progress {
-    pub(crate) total_regions: AtomicU64,
-    pub(crate) done_regions: AtomicU64,
-    stopped: AtomicBool,
+    /// All legs in sync are equal. Numbered too.
+    Resync(u64),
 }
 
 /// What is being copied.
-pub(crate) struct Recovery {
-    goal: Goal,
+pub(super) struct Recovery {
+    number: u64,
     progress: Arc<Progress>,
 }
 
 impl Recovery {
-    pub(crate) fn start(
+    /// Begins to copy the regions of a map, which they leave when they are copied.
+    ///
+    /// # Errors
+    /// There is no memory.
+    pub(super) fn start(
         mirror: Bdev<Mirror>,
         goal: Goal,
         map: Arc<RegionMap>,
     ) -> Result<Self, Errno> {
-        let progress = Arc::new(Progress::default());
-        progress
-            .total_regions
-            .store(map.count() as u64, Ordering::Relaxed);
-        let recovery = Self {
-            goal,
-            progress: Arc::clone(&progress),
+        let desc = {
+            let legs = mirror.device().legs.lock();
+            let first = legs.open().next();
+            first
+                .map(|(_, leg)| leg.desc.clone())
+                .ok_or(Errno::ENODEV)?
         };
-        runtime::spawn_local(async move {
-            copy_all(&mirror, goal, &map, &progress).await;
-        })?;
-        Ok(recovery)
+        let number = match goal {
+            Goal::Rebuild(_, number) | Goal::Resync(number) => number,
+        };
+        let work = Work { mirror, goal, map };
+        let progress = recovery::start(work, &desc)?;
+        Ok(Self { number, progress })
     }
 
-    pub(crate) fn goal(&self) -> Goal {
-        self.goal
+    pub(super) fn number(&self) -> u64 {
+        self.number
     }
 
-    pub(crate) fn progress(&self) -> Arc<Progress> {
+    pub(super) fn progress(&self) -> Arc<Progress> {
         Arc::clone(&self.progress)
     }
 
-    pub(crate) fn stop(&self) {
-        self.progress.stopped.store(true, Ordering::Relaxed);
+    /// Nothing more is begun. What is in flight has no say any more in what a leg lacks.
+    pub(super) fn stop(&self) {
+        self.progress.stop();
     }
 }
 
-async fn copy_all(mirror: &Bdev<Mirror>, goal: Goal, map: &RegionMap, progress: &Progress) {
-    let device = mirror.device();
-    let stopped = || progress.stopped.load(Ordering::Relaxed);
-    let mut copied = 0_u64;
-    while let Some(region) = map.first_from(0) {
-        if stopped() {
-            return;
+struct Work {
+    mirror: Bdev<Mirror>,
+    goal: Goal,
+    map: Arc<RegionMap>,
+}
+
+impl Work {
+    fn device(&self) -> &Mirror {
+        self.mirror.device()
+    }
+
+    fn desc(&self, slot: Slot) -> Option<Desc> {
+        let legs = self.device().legs.lock();
+        legs.get(slot).map(|leg| leg.desc.clone())
+    }
+
+    fn warn(&self, slot: Slot, start_blocks: u64, what: &str, error: IoError) {
+        log_warn!(
+            "raid1 {}: the leg in slot {} failed a {what} of what is copied, at block {start_blocks}: {error}",
+            self.mirror.name(),
+            slot.index()
+        );
+    }
+}
+
+impl Copying for Work {
+    fn ranges(&self) -> &Ranges {
+        &self.device().ranges
+    }
+
+    fn regions(&self) -> &RegionMap {
+        &self.map
+    }
+
+    fn shape(&self) -> Shape {
+        Shape {
+            num_blocks: self.device().num_blocks,
+            region_blocks: self.device().region_blocks(),
         }
-        if !copy_region(device, goal, region).await {
-            if stopped() {
-                return;
+    }
+
+    fn limit_mib_s(&self) -> u32 {
+        LIMIT_MIB_S.load(Ordering::Relaxed)
+    }
+
+    fn source(&self, tried: LegSet) -> Option<Slot> {
+        let in_sync = self.device().legs.lock().in_sync();
+        in_sync.without(tried).iter().next()
+    }
+
+    fn is_source(&self, slot: Slot) -> bool {
+        self.device().legs.lock().standing(slot) == Standing::InSync
+    }
+
+    fn targets(&self, source: Slot) -> Option<LegSet> {
+        let legs = self.device().legs.lock();
+        match self.goal {
+            Goal::Rebuild(slot, ..) => {
+                (legs.standing(slot) == Standing::Rebuilding).then(|| LegSet::of(slot))
             }
-            let _ = runtime::sleep(core::time::Duration::from_millis(100)).await;
-            continue;
-        }
-        map.remove(region);
-        if goal == Goal::Resync
-            && let Some(regions) = &device.regions
-        {
-            regions.unequal.remove(region);
-        }
-        progress.done_regions.fetch_add(1, Ordering::Relaxed);
-        copied += 1;
-        if copied.is_multiple_of(64)
-            && let Goal::Rebuild(slot, number) = goal
-        {
-            device.desk.put(Job::Checkpoint(slot, number));
+            Goal::Resync(_) => Some(legs.in_sync().without(LegSet::of(source))),
         }
     }
-    device.desk.put(match goal {
-        Goal::Rebuild(slot, number) => Job::Rebuilt(slot, number),
-        Goal::Resync => Job::Resynced,
-    });
-}
 
-async fn copy_region(device: &Mirror, goal: Goal, region: usize) -> bool {
-    let start = region as u64 * device.region_blocks();
-    let len = device.region_blocks().min(device.num_blocks - start);
-    let _held = device.ranges.hold(start, len).await;
-    let (source, targets) = {
-        let legs = device.legs.lock();
-        let Some(source) = legs.in_sync().iter().next() else {
-            return false;
-        };
-        let targets = match goal {
-            Goal::Rebuild(slot, _) => LegSet::of(slot),
-            Goal::Resync => legs.in_sync().without(LegSet::of(source)),
-        };
-        let get = |slot: Slot| legs.get(slot).map(|leg| leg.desc.clone());
-        let targets: alloc::vec::Vec<_> = targets
-            .iter()
-            .filter(|slot| legs.standing(*slot) != Standing::Out)
-            .filter_map(|slot| Some((slot, get(slot)?)))
-            .collect();
-        (get(source), targets)
-    };
-    let Some(source) = source else { return false };
-    let (Ok(channel), Ok(buffer)) = (
-        bdev::Channel::new(&source),
-        source.buffer((len * u64::from(source.block_size())) as usize),
-    ) else {
-        return false;
-    };
-    let at = start + device.data_offset_blocks;
-    let (read, buffer) = channel.read_buf(buffer, at).await;
-    let (Ok(()), Some(mut buffer)) = (read, buffer) else {
-        return false;
-    };
-    let mut done = true;
-    for (slot, desc) in targets {
-        let Ok(channel) = bdev::Channel::new(&desc) else {
-            return false;
-        };
-        let (written, back) = channel.write_buf(buffer, at).await;
-        let Some(back) = back else { return false };
-        buffer = back;
-        if written.is_err() {
-            super::begin_to_eject(
-                device,
-                LegSet::of(slot),
-                "it failed a write of what it lacked",
-            );
-            done = false;
+    fn channel(&self, slot: Slot) -> Result<Channel, Errno> {
+        Channel::new(&self.desc(slot).ok_or(Errno::ENODEV)?)
+    }
+
+    fn data_offset_blocks(&self, _slot: Slot) -> u64 {
+        self.device().data_offset_blocks
+    }
+
+    fn source_failed(&self, slot: Slot, start_blocks: u64, error: IoError) {
+        self.warn(slot, start_blocks, "read", error);
+    }
+
+    fn target_failed(&self, slot: Slot, start_blocks: u64, error: IoError) {
+        self.warn(slot, start_blocks, "write", error);
+        let reason = "it failed a write of what it lacked";
+        begin_to_eject(self.device(), LegSet::of(slot), reason);
+    }
+
+    fn region_done(&self, _region: usize) {}
+
+    fn ended(&self, end: End) {
+        if end == End::Copied {
+            self.device().desk.put(match self.goal {
+                Goal::Rebuild(slot, number) => Job::Rebuilt(slot, number),
+                Goal::Resync(number) => Job::Resynced(number),
+            });
         }
     }
-    done
 }

@@ -4,9 +4,9 @@ use alloc::boxed::Box;
 use alloc::sync::Arc;
 
 use super::Keeper;
-use super::recovery::Progress;
 use crate::format::Superblock;
 use crate::legs::LEGS_MAX;
+use crate::recovery::Progress;
 
 /// What stands in `raid1_get_bdevs`.
 #[derive(Default)]

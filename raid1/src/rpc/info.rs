@@ -1,13 +1,12 @@
 //! A mirror as JSON.
 
-use core::sync::atomic::Ordering;
-
 use barespdk::json::{ArrayWriter, ObjectWriter};
 use barespdk::uuid::Uuid;
 
-use crate::keeper::{Progress, Report};
+use crate::keeper::Report;
 use crate::legs::{Legs, Slot, Standing};
 use crate::mirror::Mirror;
+use crate::recovery::Progress;
 
 /// Writes what `bdev_raid_get_bdevs` writes of an array, and what only mirrors have: the state of each leg,
 /// what it lacks, how far copying has come.
@@ -70,10 +69,11 @@ fn state(slot: Slot, standing: Standing, report: &Report, object: &mut ObjectWri
 }
 
 fn progress(progress: &Progress, object: &mut ObjectWriter<'_>) {
-    let done = progress.done_regions.load(Ordering::Relaxed);
-    object.field("regions_done", &done);
-    let total = progress.total_regions.load(Ordering::Relaxed);
-    object.field("regions_total", &total);
+    object.field("blocks_done", &progress.done_blocks());
+    object.field("blocks_total", &progress.total_blocks());
+    object.field("blocks_read", &progress.read_blocks());
+    object.field("failed_windows", &progress.failed_windows());
+    object.field("waits", &progress.is_waiting());
 }
 
 /// Writes the call that makes the mirror again. Legs that it has lost are left out: what they hold
