@@ -2,8 +2,11 @@ use alloc::vec;
 
 use super::*;
 
+/// Bytes, and where they are.
+type Pieces<'a> = &'a [(usize, &'a [u8])];
+
 /// A leg with these bytes on it.
-fn leg(pieces: &[(usize, &[u8])]) -> Vec<u8> {
+fn leg(pieces: Pieces<'_>) -> Vec<u8> {
     let mut leg = vec![0; LOOKED_AT_BYTES];
     for (at, bytes) in pieces {
         leg[*at..][..bytes.len()].copy_from_slice(bytes);
@@ -13,7 +16,7 @@ fn leg(pieces: &[(usize, &[u8])]) -> Vec<u8> {
 
 #[test]
 fn what_is_known_is_recognised() {
-    let cases: &[(&[(usize, &[u8])], &str)] = &[
+    let cases: &[(Pieces, &str)] = &[
         (&[(0, b"BARERAID")], "a mirror of this driver"),
         (&[(65536, b"BARERAID")], "a mirror of this driver"),
         (&[(0, b"SPDKRAID")], "an array of SPDK's bdev_raid"),
@@ -106,7 +109,7 @@ fn what_mkfs_makes_is_recognised() {
 
 #[test]
 fn what_only_looks_like_it_is_not() {
-    let cases: &[&[(usize, &[u8])]] = &[
+    let cases: &[Pieces] = &[
         &[],
         // No partitions, nonsense for one, and a boot loader without.
         &[(510, b"\x55\xaa")],
