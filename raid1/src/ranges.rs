@@ -49,7 +49,7 @@ use self::waiters::{Note, Place, Waiters};
 const CHUNK_BYTES: u32 = 32 * 1024;
 
 /// A power of two.
-const BUCKETS: usize = 1024;
+const BUCKETS: usize = 128;
 
 /// The ranges that are held. See the [module](self).
 #[derive(Debug)]

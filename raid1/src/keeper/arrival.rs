@@ -47,6 +47,9 @@ impl Keeper {
             record
                 .open(slot, &leg)
                 .map_err(|errno| refused(errno, "cannot be written to"))?;
+            if returns_to.is_none() && !record.wipe(LegSet::of(slot)).await.is_empty() {
+                return Err(refused(Errno::EIO, "failed a write of metadata"));
+            }
             let superblock = &mut record.superblock;
             let entry = &mut superblock.legs[slot.index()];
             let uuid = match returns_to {

@@ -3,11 +3,11 @@
 use alloc::vec::Vec;
 
 use barespdk::errno::Errno;
-use barespdk::planted;
+use barespdk::{log_error, planted};
 
 use super::media::Medium;
 use super::{Missed, words};
-use crate::format::{BitmapId, Layout, Superblock, encode_unit};
+use crate::format::{BitmapId, Layout, SUPERBLOCK_BYTES, Superblock, encode_unit};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
 use crate::regions::Regions;
@@ -85,21 +85,20 @@ impl Record {
                 failed.insert(slot);
                 continue;
             };
-            let mut superblock = self.superblock.clone();
-            superblock.own_slot = slot.index() as u8;
-            let mut encoded = Ok(());
+            self.superblock.own_slot = slot.index() as u8;
+            let mut encoded = [0; SUPERBLOCK_BYTES];
+            if let Err(error) = self.superblock.encode(&mut encoded) {
+                log_error!("a superblock of raid1 that cannot be: {error}");
+                failed.insert(slot);
+                continue;
+            }
             let fill = |out: &mut [u8]| {
                 out.fill(0);
-                encoded = superblock.encode(out);
+                out.iter_mut()
+                    .zip(encoded)
+                    .for_each(|(to, from)| *to = from);
             };
-            let written = medium.write(extent, fill).await;
-            if let Err(error) = encoded {
-                barespdk::log_error!(
-                    "raid1 {}: superblock that cannot be: {error}",
-                    superblock.name
-                );
-                failed.insert(slot);
-            } else if written.is_err() {
+            if medium.write(extent, fill).await.is_err() {
                 failed.insert(slot);
             }
         }
@@ -108,10 +107,12 @@ impl Record {
 
     /// Writes all there is of a mirror that begins, to both copies of the superblock. Which legs have failed.
     pub(crate) async fn begin(&mut self, legs: LegSet, regions: &Regions) -> LegSet {
+        // A copy of another array, beside one of this, would not be understood.
+        let mut failed = self.wipe(legs).await;
         let units: Vec<usize> = (0..self.layout.num_units()).collect();
         let nothing_missed = Missed::default();
         let word = words(Some(regions), &nothing_missed);
-        let mut failed = self.write_units(legs, &units, word).await;
+        failed = failed.or(self.write_units(legs.without(failed), &units, word).await);
         for _ in [0, 1] {
             self.superblock.generation += 1;
             for slot in legs.iter() {
