@@ -45,6 +45,18 @@ pub fn install(seed: u64) {
     clock::set_virtual(START_TICKS);
 }
 
+/// Calls a method of JSON-RPC, as a client would: there are no sockets under virtual time. `done` gets the
+/// result, or code and message, on the app thread, on which this is called too.
+pub fn call_rpc(
+    method: &str,
+    params: Option<&serde_json::Value>,
+    done: impl FnOnce(Result<serde_json::Value, (i32, String)>) + 'static,
+) {
+    crate::rpc::call(method, params, |outcome| {
+        done(outcome.map_err(|error| (error.code, error.message)));
+    });
+}
+
 /// Runs threads and nothing else, no bdevs nor RPCs, as a simulation: `body` on the first thread, until
 /// [`stop`]. For what needs no application.
 ///
