@@ -53,7 +53,6 @@ mod mirrors;
 mod nbd;
 mod online;
 mod ranges;
-#[cfg_attr(not(test), expect(dead_code, reason = "the keeper copies by itself"))]
 mod recovery;
 mod region_map;
 

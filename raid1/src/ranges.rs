@@ -180,16 +180,13 @@ impl Ranges {
         }
     }
 
-    /// Whether a range that is held, or waited for, overlaps this one.
-    ///
-    /// As locks order it: what the caller has stored before is seen by everyone who holds a range here
-    /// from now on, and was not seen here.
-    pub(crate) fn is_busy(&self, start_blocks: u64, num_blocks: u64) -> bool {
+    /// Whether a range that is held, or waited for, overlaps this one: as [`Ranges::for_each`] would see it.
+    #[cfg(test)]
+    fn is_busy(&self, start_blocks: u64, num_blocks: u64) -> bool {
         let range = Range::new(start_blocks, num_blocks);
         if range.is_empty() {
             return false;
         }
-        // Not by the count of those in line, which orders nothing.
         self.line.find(range)
             || (0..)
                 .map_while(|step| self.bucket_of(range, step))
@@ -199,9 +196,10 @@ impl Ranges {
                 })
     }
 
-    /// Calls `see` with start and length of each range that is held, or waited for; in the order of locks
-    /// as [`Ranges::is_busy`] is, and cheaper than that for many ranges. `see` is called under a lock,
-    /// and must not use these ranges.
+    /// Calls `see` with start and length of each range that is held, or waited for.
+    ///
+    /// As locks order it: what the caller has stored before is seen by everyone who holds a range from now
+    /// on that was not seen here. `see` is called under a lock, and must not use these ranges.
     pub(crate) fn for_each(&self, mut see: impl FnMut(u64, u64)) {
         let mut see = |range: Range| see(range.start, range.end - range.start);
         self.line.for_each(&mut see);

@@ -13,16 +13,6 @@ use alloc::boxed::Box;
 use core::sync::atomic::{AtomicU64, Ordering};
 
 const WORD_BITS: usize = u64::BITS as usize;
-const WORD_BYTES: usize = size_of::<u64>();
-
-/// How many bytes of a map stand in one leaf on the media.
-pub(crate) const LEAF_BYTES: usize = 496;
-
-/// How many regions a leaf has.
-pub(crate) const LEAF_REGIONS: usize = LEAF_BYTES * 8;
-
-const LEAF_WORDS: usize = LEAF_BYTES / WORD_BYTES;
-const _: () = assert!(LEAF_WORDS * WORD_BYTES == LEAF_BYTES);
 
 /// A set of regions. See the [module](self). Regions beyond the last are never in it.
 #[derive(Debug)]
@@ -58,12 +48,6 @@ impl RegionMap {
     pub(crate) fn contains(&self, region: usize) -> bool {
         self.bit(region)
             .is_some_and(|(word, bit)| word.load(Ordering::Acquire) & bit != 0)
-    }
-
-    /// Whether all of these regions are in.
-    #[inline]
-    pub(crate) fn contains_all(&self, mut regions: core::ops::RangeInclusive<usize>) -> bool {
-        regions.all(|region| self.contains(region))
     }
 
     /// Puts a region in. Returns whether it was in; then nothing is written, and nothing published, so
@@ -154,13 +138,6 @@ impl RegionMap {
         }
     }
 
-    /// Takes out what is in another map of this mirror.
-    pub(crate) fn remove_from(&self, other: &Self) {
-        for (word, from) in self.words.iter().zip(&other.words) {
-            word.fetch_and(!from.load(Ordering::Acquire), Ordering::AcqRel);
-        }
-    }
-
     /// A map of its own, with the same regions in.
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::new(self.num_regions);
@@ -179,50 +156,6 @@ impl RegionMap {
         if let Some(word) = self.words.get(index) {
             word.store(bits & self.mask(index), Ordering::Release);
         }
-    }
-
-    /// How many leaves the map has on the media.
-    pub(crate) fn num_leaves(&self) -> usize {
-        self.num_regions.div_ceil(LEAF_REGIONS)
-    }
-
-    /// In which leaf a region stands.
-    pub(crate) fn leaf_of(region: usize) -> usize {
-        region / LEAF_REGIONS
-    }
-
-    fn words_of_leaf(&self, leaf: usize) -> impl Iterator<Item = (usize, &AtomicU64)> {
-        let words = self.words.iter().enumerate();
-        words.skip(leaf * LEAF_WORDS).take(LEAF_WORDS)
-    }
-
-    /// A leaf as it stands on the media: region `n` of the leaf is bit `n % 8` of byte `n / 8`.
-    pub(crate) fn leaf(&self, leaf: usize) -> [u8; LEAF_BYTES] {
-        let mut bytes = [0; LEAF_BYTES];
-        let chunks = bytes.as_chunks_mut().0;
-        for (chunk, (_, word)) in chunks.iter_mut().zip(self.words_of_leaf(leaf)) {
-            *chunk = word.load(Ordering::Acquire).to_le_bytes();
-        }
-        bytes
-    }
-
-    /// Makes the regions of a leaf those of the media.
-    pub(crate) fn set_leaf(&self, leaf: usize, bytes: &[u8; LEAF_BYTES]) {
-        let chunks = bytes.as_chunks().0;
-        for (chunk, (index, word)) in chunks.iter().zip(self.words_of_leaf(leaf)) {
-            let bits = u64::from_le_bytes(*chunk) & self.mask(index);
-            word.store(bits, Ordering::Release);
-        }
-    }
-
-    /// Puts all regions of a leaf in: of one that cannot be read, nothing better is known.
-    pub(crate) fn fill_leaf(&self, leaf: usize) {
-        self.set_leaf(leaf, &[0xff; LEAF_BYTES]);
-    }
-
-    /// The leaves that differ from those of another map of this mirror.
-    pub(crate) fn differing_leaves(&self, other: &Self) -> impl Iterator<Item = usize> {
-        (0..self.num_leaves()).filter(|leaf| self.leaf(*leaf) != other.leaf(*leaf))
     }
 }
 
@@ -243,7 +176,6 @@ mod tests {
         assert_eq!(map.count(), 4);
         assert_eq!(map.first_from(1), Some(63));
         assert_eq!(map.first_from(65), Some(129));
-        assert!(map.contains_all(63..=64) && !map.contains_all(62..=64));
         assert!(map.remove(64) && !map.remove(64));
         assert_eq!(map.first_from(64), Some(129));
         map.clear();
@@ -264,49 +196,33 @@ mod tests {
             map.fill();
             assert_eq!(map.count(), num_regions);
             assert_eq!(map.iter().last(), num_regions.checked_sub(1));
-            let other = RegionMap::new(num_regions);
-            (0..=map.num_leaves()).for_each(|leaf| other.fill_leaf(leaf));
-            assert_eq!(other.count(), num_regions);
-            assert_eq!(map.differing_leaves(&other).count(), 0);
         }
     }
 
     #[test]
-    fn maps_are_joined_and_taken_apart() {
+    fn maps_are_joined() {
         let [a, b] = [(); 2].map(|()| RegionMap::new(200));
         a.insert_all(10..=100);
         b.insert_all(90..=150);
         let both = a.copy();
         both.insert_from(&b);
         assert_eq!(both.count(), 141);
-        both.remove_from(&a);
-        assert_eq!(
-            both.iter().collect::<Vec<_>>(),
-            (101..=150).collect::<Vec<_>>()
-        );
         assert_eq!(a.count(), 91);
     }
 
     #[test]
-    fn leaves_go_to_the_media_and_back() {
-        let map = RegionMap::new(3 * LEAF_REGIONS - 5);
-        assert_eq!(map.num_leaves(), 3);
-        let regions = [0, 9, LEAF_REGIONS - 1, LEAF_REGIONS, 3 * LEAF_REGIONS - 6];
+    fn words_go_to_the_media_and_back() {
+        let map = RegionMap::new(130);
+        let regions = [0, 9, 63, 64, 129];
         for region in regions {
             map.insert(region);
         }
-        let first = map.leaf(0);
-        assert_eq!((first[0], first[1], first[495]), (1, 2, 0x80));
-        assert_eq!(map.leaf(1)[0], 1);
-        assert_eq!(map.leaf(2)[495], 4);
-        assert_eq!(map.leaf(3), [0; LEAF_BYTES]);
-        let back = RegionMap::new(map.num_regions());
-        assert_eq!(map.differing_leaves(&back).collect::<Vec<_>>(), [0, 1, 2]);
-        for leaf in 0..3 {
-            back.set_leaf(leaf, &map.leaf(leaf));
-        }
+        assert_eq!(map.word(0), 1 | 1 << 9 | 1 << 63);
+        assert_eq!([1, 2, 3].map(|index| map.word(index)), [1, 2, 0]);
+        let back = RegionMap::new(130);
+        (0..4).for_each(|index| back.set_word(index, map.word(index)));
         assert_eq!(back.iter().collect::<Vec<_>>(), regions);
-        assert_eq!(map.differing_leaves(&back).count(), 0);
-        assert_eq!(RegionMap::leaf_of(LEAF_REGIONS), 1);
+        (0..4).for_each(|index| back.set_word(index, u64::MAX));
+        assert_eq!(back.count(), 130);
     }
 }
