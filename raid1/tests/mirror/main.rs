@@ -5,6 +5,7 @@ mod crew;
 mod harness;
 mod names;
 mod reach;
+mod rebuild;
 mod removal;
 mod reset;
 mod retry;
@@ -34,6 +35,9 @@ const TESTS: &[harness::Test] = tests! {
         the_same_leg_twice, removed_by_the_other_name;
     reach:
         a_leg_that_one_thread_cannot_reach, no_leg_can_be_reached;
+    rebuild:
+        of_a_leg_while_all_is_written, a_write_waits_for_the_window,
+        from_legs_that_fail_reads, to_a_leg_that_fails_writes;
     reset:
         a_leg_goes_meanwhile, a_leg_fails_it, it_takes_long;
     retry:
