@@ -13,8 +13,15 @@
 //! ```
 //!
 //! A write that failed may have been done or not: its value is possible until a later write ends it.
+//!
+//! A run may have several lives. Where one ends, the requests in flight have failed. If the power goes,
+//! what was written since the last flush may be lost; if only the process ends, nothing is. In the life
+//! that follows a block may so have one of several values, but has only one: what is read once is read
+//! again, unless the leg that it was read from is lost meanwhile, as nobody was promised any of them.
 
-use std::fmt;
+use std::{fmt, io};
+
+use crate::passed::{Reader, Writer};
 
 /// What a block holds: the number of the write that filled it, 0 for zeroes.
 pub(crate) type Value = u64;
@@ -33,6 +40,8 @@ struct Possible {
     ended: Instant,
     /// When a later write put an end to it.
     until: Instant,
+    /// Another value that was possible when this life began was read since.
+    is_denied: bool,
 }
 
 /// A request under way: when it started.
@@ -59,6 +68,7 @@ impl fmt::Display for Violation {
 }
 
 /// The histories of all blocks.
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Checker {
     now: Instant,
     blocks: Vec<Vec<Possible>>,
@@ -66,23 +76,75 @@ pub(crate) struct Checker {
     reads: Vec<Instant>,
     /// When the last flush that was acknowledged started.
     flushed: Instant,
+    /// When this life began.
+    born: Instant,
+    /// Whether what is read of what was before this life is read again.
+    pub(crate) is_steady: bool,
 }
 
 impl Checker {
     /// All blocks hold zeroes.
     pub(crate) fn new(num_blocks: u64) -> Self {
-        let zeroes = Possible {
-            value: 0,
+        Self::of_any(num_blocks, &[0])
+    }
+
+    /// Each block holds one of these.
+    pub(crate) fn of_any(num_blocks: u64, values: &[Value]) -> Self {
+        let possible = |value: &Value| Possible {
+            value: *value,
             from: 0,
             ended: 0,
             until: NEVER,
+            is_denied: false,
         };
+        let history: Vec<_> = values.iter().map(possible).collect();
         Self {
             now: 0,
-            blocks: (0..num_blocks).map(|_| vec![zeroes]).collect(),
+            blocks: (0..num_blocks).map(|_| history.clone()).collect(),
             reads: Vec::new(),
             flushed: 0,
+            born: 0,
+            is_steady: false,
         }
+    }
+
+    /// A life has ended, with the power of the disks or without. `is_steady` says whether the next one
+    /// has the same legs, all of them.
+    pub(crate) fn life_ends(&mut self, power_is_lost: bool, is_steady: bool) {
+        let now = self.tick();
+        let flushed = self.flushed;
+        for history in &mut self.blocks {
+            for possible in history.iter_mut() {
+                possible.ended = possible.ended.min(now);
+                if power_is_lost && possible.until > flushed {
+                    possible.until = NEVER;
+                }
+            }
+            if power_is_lost {
+                history.retain(|possible| possible.until == NEVER);
+            }
+        }
+        if power_is_lost {
+            // What is there is durable.
+            self.flushed = now;
+        }
+        self.reads.clear();
+        self.born = now;
+        self.is_steady = is_steady;
+        if power_is_lost || !is_steady {
+            self.allow_again();
+        }
+    }
+
+    /// A leg may be lost: then what was read may be what it alone had.
+    pub(crate) fn doubt(&mut self) {
+        self.is_steady = false;
+        self.allow_again();
+    }
+
+    fn allow_again(&mut self) {
+        let all = self.blocks.iter_mut().flatten();
+        all.for_each(|possible| possible.is_denied = false);
     }
 
     fn tick(&mut self) -> Instant {
@@ -102,6 +164,7 @@ impl Checker {
                 from,
                 ended: NEVER,
                 until: NEVER,
+                is_denied: false,
             });
         }
         Started(from)
@@ -153,9 +216,24 @@ impl Checker {
             self.reads.remove(index);
         }
         for (block, found) in (offset..).zip(found.unwrap_or_default()) {
-            self.check(block, found, from)?;
+            self.check(block, found, from, true)?;
+            if let Ok(value) = found {
+                self.note(block, *value);
+            }
         }
         Ok(())
+    }
+
+    /// A value was read. If it is of a former life, there was no other.
+    fn note(&mut self, block: u64, value: Value) {
+        let born = self.born;
+        let history = &mut self.blocks[block as usize];
+        if !self.is_steady || history.iter().any(|possible| possible.from > born) {
+            return;
+        }
+        for possible in history {
+            possible.is_denied |= possible.value != value;
+        }
     }
 
     pub(crate) fn flush_starts(&mut self) -> Started {
@@ -174,7 +252,16 @@ impl Checker {
         block: u64,
         found: &Result<Value, String>,
     ) -> Result<(), Violation> {
-        self.check(block, found, self.flushed)
+        self.check(block, found, self.flushed, false)
+    }
+
+    /// What a block of a leg may hold now.
+    pub(crate) fn check_leg(
+        &self,
+        block: u64,
+        found: &Result<Value, String>,
+    ) -> Result<(), Violation> {
+        self.check(block, found, self.now, false)
     }
 
     /// What a block may hold now, with nothing in flight.
@@ -183,7 +270,7 @@ impl Checker {
         block: u64,
         found: &Result<Value, String>,
     ) -> Result<(), Violation> {
-        self.check(block, found, self.now)
+        self.check(block, found, self.now, true)
     }
 
     fn check(
@@ -191,9 +278,12 @@ impl Checker {
         block: u64,
         found: &Result<Value, String>,
         since: Instant,
+        denies: bool,
     ) -> Result<(), Violation> {
         let history = &self.blocks[block as usize];
-        let possible = || history.iter().filter(|possible| possible.until > since);
+        let allowed =
+            |possible: &&Possible| possible.until > since && !(denies && possible.is_denied);
+        let possible = || history.iter().filter(allowed);
         match found {
             Ok(value) if possible().any(|possible| possible.value == *value) => Ok(()),
             other => Err(Violation {
@@ -215,6 +305,67 @@ impl Checker {
             .filter(|possible| possible.until == NEVER)
             .count()
             == 1
+    }
+
+    /// Writes all of it, for the next life.
+    pub(crate) fn save(&self, to: &mut Writer) {
+        let Self {
+            now,
+            blocks,
+            reads: _,
+            flushed,
+            born,
+            is_steady,
+        } = self;
+        for number in [now, flushed, born] {
+            to.number(*number);
+        }
+        to.flag(*is_steady);
+        to.number(blocks.len() as u64);
+        for history in blocks {
+            to.number(history.len() as u64);
+            for possible in history {
+                let Possible {
+                    value,
+                    from,
+                    ended,
+                    until,
+                    is_denied,
+                } = possible;
+                for number in [value, from, ended, until] {
+                    to.number(*number);
+                }
+                to.flag(*is_denied);
+            }
+        }
+    }
+
+    /// Reads what [`Checker::save`] wrote.
+    pub(crate) fn load(from: &mut Reader<'_>) -> io::Result<Self> {
+        let (now, flushed, born) = (from.number()?, from.number()?, from.number()?);
+        let is_steady = from.flag()?;
+        let mut blocks = Vec::new();
+        for _ in 0..from.number()? {
+            let mut history = Vec::new();
+            for _ in 0..from.number()? {
+                history.push(Possible {
+                    value: from.number()?,
+                    from: from.number()?,
+                    ended: from.number()?,
+                    until: from.number()?,
+                    is_denied: from.flag()?,
+                });
+            }
+            blocks.push(history);
+        }
+        Ok(Self {
+            now,
+            blocks,
+            reads: Vec::new(),
+            flushed,
+            born,
+            is_steady,
+        })
     }
 }
 
@@ -298,5 +449,78 @@ mod tests {
             violation.to_string(),
             "block 1 holds two values, possible are [0]"
         );
+    }
+
+    /// One block, of which 7 is flushed, 8 acknowledged, and 9 in flight.
+    fn three_writes() -> Checker {
+        let mut checker = Checker::new(1);
+        for value in [7, 8] {
+            let write = checker.write_starts(value, 0, 1);
+            checker.write_ends(write, 0, 1, true);
+            if value == 7 {
+                let flush = checker.flush_starts();
+                checker.flush_ends(flush);
+            }
+        }
+        checker.write_starts(9, 0, 1);
+        checker
+    }
+
+    fn readable(checker: &mut Checker) -> Vec<Value> {
+        let values = 0..10;
+        values
+            .filter(|value| checker.check_now(0, &Ok(*value)).is_ok())
+            .collect()
+    }
+
+    #[test]
+    fn a_process_that_ends_loses_nothing_that_was_acknowledged() {
+        let mut checker = three_writes();
+        checker.life_ends(false, true);
+        assert_eq!(readable(&mut checker), [8, 9]);
+        // Not flushed yet.
+        checker.life_ends(true, true);
+        assert_eq!(readable(&mut checker), [7, 8, 9]);
+    }
+
+    #[test]
+    fn power_that_goes_loses_what_was_not_flushed() {
+        let mut checker = three_writes();
+        checker.life_ends(true, true);
+        assert_eq!(readable(&mut checker), [7, 8, 9]);
+        let started = checker.read_starts();
+        assert!(read(&mut checker, started, 7));
+        assert_eq!(readable(&mut checker), [7], "what was read once stays");
+        assert!(checker.check_leg(0, &Ok(8)).is_ok(), "a leg may differ yet");
+        checker.doubt();
+        assert_eq!(readable(&mut checker), [7, 8, 9]);
+        checker.life_ends(true, true);
+        let write = checker.write_starts(5, 0, 1);
+        checker.write_ends(write, 0, 1, true);
+        assert_eq!(readable(&mut checker), [5]);
+    }
+
+    #[test]
+    fn a_failed_write_of_this_life_may_come_and_go() {
+        let mut checker = Checker::new(1);
+        checker.life_ends(false, true);
+        let write = checker.write_starts(7, 0, 1);
+        checker.write_ends(write, 0, 1, false);
+        let started = checker.read_starts();
+        assert!(read(&mut checker, started, 7));
+        assert_eq!(readable(&mut checker), [0, 7]);
+    }
+
+    #[test]
+    fn the_next_life_knows_all_of_it() {
+        let mut checker = three_writes();
+        checker.life_ends(true, true);
+        let started = checker.read_starts();
+        assert!(read(&mut checker, started, 8));
+        let mut saved = Writer::default();
+        checker.save(&mut saved);
+        let saved = saved.into_bytes();
+        let loaded = Checker::load(&mut Reader::new(&saved)).unwrap();
+        assert_eq!(loaded, checker);
     }
 }

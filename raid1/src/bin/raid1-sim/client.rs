@@ -11,7 +11,7 @@ use barespdk::thread::Thread;
 use crate::plan::{Act, BLOCK_SIZE, Blocks, Kind, NUM_BLOCKS, Step};
 use crate::run::expect_progress;
 use crate::world::World;
-use crate::{content, leg, verdict};
+use crate::{content, leg, life, verdict};
 
 /// How long a client waits for others to have a channel.
 const START_PAUSE: Duration = Duration::from_micros(20);
@@ -53,15 +53,25 @@ async fn take(channel: &Channel, step: Step) {
         }
         Act::Reset => reset(channel).await,
         Act::Fail { leg, fault, times } => {
-            if let Some(leg) = leg::get(leg) {
+            if let Some(leg) = leg::get(life::victim(leg)) {
                 leg.fail(fault, times);
+                // Only so can what one leg alone has be lost.
+                World::with(|world| world.checker.doubt());
             }
         }
-        Act::Vanish { leg } => vanish(leg).await,
+        Act::Vanish { leg } => vanish(life::victim(leg)).await,
+        Act::Replug { leg, us } => {
+            let leg = life::victim(leg);
+            vanish(leg).await;
+            let _ = runtime::sleep(Duration::from_micros(us)).await;
+            comes(leg).await;
+        }
         Act::Pause { us } => {
             let _ = runtime::sleep(Duration::from_micros(us)).await;
         }
         Act::Crash => verdict::crash(),
+        Act::Die(death) => life::ends(Some(death)),
+        Act::Fate(_) => {}
     }
 }
 
@@ -163,7 +173,8 @@ async fn reset(channel: &Channel) {
 }
 
 /// Takes the bdev of a leg away.
-async fn vanish(index: usize) {
+pub(crate) async fn vanish(index: usize) {
+    World::with(|world| world.checker.doubt());
     if let Some(leg) = leg::get(index) {
         leg.goes();
     }
@@ -187,16 +198,35 @@ async fn unregister(index: usize) -> Result<(), Errno> {
     }
 }
 
+/// Has the bdev of a leg come, unless it is there.
+pub(crate) async fn comes(index: usize) {
+    let come = match Thread::app() {
+        Some(app) => app.call(move || leg::register(index)).await,
+        None => Err(Errno::ENODEV),
+    };
+    match come {
+        Ok(Ok(()) | Err(Errno::EEXIST)) => {}
+        Ok(Err(errno)) | Err(errno) => {
+            verdict::failed(&format!("leg {index} does not come: {errno}"));
+        }
+    }
+}
+
+/// Reads the whole mirror, with nothing in flight.
+pub(crate) async fn read_all(channel: &Channel) {
+    for offset in 0..NUM_BLOCKS {
+        let blocks = Blocks { offset, count: 1 };
+        if let Err(error) = read(channel, blocks).await {
+            verdict::failed(&format!("block {offset} not read at the end: {error}"));
+        }
+    }
+}
+
 /// Reads the whole mirror, with nothing in flight, and compares the legs that are in it.
 pub(crate) async fn compare(channel: Channel) {
     let legs: Vec<_> = (0..).map_while(leg::get).collect();
     legs.iter().for_each(|leg| leg.evicts());
-    for offset in 0..NUM_BLOCKS {
-        let blocks = Blocks { offset, count: 1 };
-        if let Err(error) = read(&channel, blocks).await {
-            verdict::failed(&format!("block {offset} not read at the end: {error}"));
-        }
-    }
+    read_all(&channel).await;
     // Whom a write goes to is in the mirror, and stays in it if it does that write.
     legs.iter().for_each(|leg| leg.heals());
     let before: Vec<_> = legs.iter().map(|leg| leg.requests()).collect();

@@ -12,12 +12,16 @@ use barespdk::runtime;
 use fastrand::Rng;
 
 use crate::disk::Disk;
+use crate::life;
+use crate::media::{RESERVED_BYTES, blocks};
 use crate::plan::{BLOCK_SIZE, Fault, NUM_BLOCKS, Plan};
 
 /// A leg as its tests see it.
 pub(crate) struct Leg {
     state: Mutex<State>,
     latency_us_max: u64,
+    /// Blocks at the start that are not the mirror's data.
+    reserved_blocks: u64,
 }
 
 struct State {
@@ -31,21 +35,45 @@ struct State {
     requests: u64,
     /// Whether it ever failed to do what changes it.
     missed: bool,
+    /// How often it came.
+    comings: u32,
+}
+
+/// Blocks at the start of each leg that are not the mirror's data.
+fn reserved_blocks(plan: &Plan) -> u64 {
+    plan.metadata.as_ref().map_or(0, |_| blocks(RESERVED_BYTES))
+}
+
+/// The disks of a run, full of zeroes.
+pub(crate) fn disks(plan: &Plan) -> Vec<Disk> {
+    let mut disks: Vec<_> = (0..plan.legs)
+        .map(|_| Disk::new(reserved_blocks(plan) + NUM_BLOCKS))
+        .collect();
+    if let Some(metadata) = &plan.metadata {
+        for (disk, has_cache) in disks.iter_mut().zip(&metadata.caches) {
+            if !has_cache {
+                disk.write_through();
+            }
+        }
+    }
+    disks
 }
 
 impl Leg {
-    fn new(plan: &Plan, index: usize) -> Self {
+    fn new(plan: &Plan, seed: u64, index: usize, disk: Disk) -> Self {
         Self {
             state: Mutex::new(State {
-                disk: Disk::new(),
-                rng: Rng::with_seed(plan.seed.wrapping_add(index as u64 + 1)),
+                disk,
+                rng: Rng::with_seed(seed.wrapping_add(index as u64 + 1)),
                 faults: [0; 4],
                 resets: 0,
                 in_flight: 0,
                 requests: 0,
                 missed: false,
+                comings: 0,
             }),
             latency_us_max: plan.latency_us_max,
+            reserved_blocks: reserved_blocks(plan),
         }
     }
 
@@ -56,7 +84,8 @@ impl Leg {
 
     /// Fails the next requests.
     pub(crate) fn fail(&self, fault: Fault, times: u32) {
-        self.state().faults[fault as usize] += times;
+        let left = &mut self.state().faults[fault as usize];
+        *left = left.saturating_add(times);
     }
 
     /// Fails no further requests.
@@ -84,16 +113,33 @@ impl Leg {
         self.state().missed
     }
 
-    /// What it holds.
+    /// What it holds of the mirror's data.
     pub(crate) fn with_content<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
-        look(self.state().disk.blocks(0, NUM_BLOCKS))
+        look(self.state().disk.blocks(self.reserved_blocks, NUM_BLOCKS))
     }
 
-    /// What it holds after a crash at this moment.
+    /// What it holds of the mirror's data after a crash at this moment.
     pub(crate) fn with_crashed<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
         let mut state = self.state();
         let State { disk, rng, .. } = &mut *state;
-        look(disk.crash(rng))
+        disk.crash(rng);
+        look(disk.blocks(self.reserved_blocks, NUM_BLOCKS))
+    }
+
+    /// What it holds before the mirror's data.
+    pub(crate) fn with_reserved<R>(&self, look: impl FnOnce(&[u8]) -> R) -> R {
+        look(self.state().disk.blocks(0, self.reserved_blocks))
+    }
+
+    /// Takes its disk out, when nobody will use it any more. The power may be lost before.
+    pub(crate) fn take_disk(&self, power_is_lost: bool) -> Disk {
+        let mut state = self.state();
+        let State { disk, rng, .. } = &mut *state;
+        if power_is_lost {
+            disk.crash(rng);
+        }
+        disk.evict();
+        std::mem::replace(disk, Disk::new(0))
     }
 
     async fn latency(&self) {
@@ -123,7 +169,12 @@ impl Leg {
         if self.state().resets != resets {
             return Status::Aborted;
         }
+        // The mirror's own are few, and those that matter most when a life ends.
+        let is_metadata = io_type != IoType::READ && request.offset_blocks() < self.reserved_blocks;
+        life::request_begins(is_metadata);
+        self.tear(request).await;
         let outcome = self.touch(request);
+        life::request_ends();
         self.latency().await;
         outcome
     }
@@ -152,15 +203,37 @@ impl Leg {
             .map_or(Status::Failed, |()| Status::Success)
     }
 
+    /// Does a part of a write long before the rest, now and then.
+    async fn tear(&self, request: &Request<'_>) {
+        let count = request.num_blocks();
+        let tears = self.reserved_blocks > 0
+            && request.io_type() == IoType::WRITE
+            && count > 1
+            && self.state().rng.u8(0..4) == 0
+            && self.state().faults[Fault::Writes as usize] == 0;
+        if !tears {
+            return;
+        }
+        let part = self.state().rng.u64(1..count);
+        let mut bytes = vec![0; (count * u64::from(BLOCK_SIZE)) as usize];
+        if request.data().copy_to(&mut bytes).is_ok() {
+            bytes.truncate((part * u64::from(BLOCK_SIZE)) as usize);
+            let offset = request.offset_blocks();
+            let copy = |blocks: &mut [u8]| blocks.copy_from_slice(&bytes);
+            self.state().disk.change(offset, part, copy);
+        }
+        self.latency().await;
+    }
+
     /// Does what a request asks for.
     fn apply(&self, request: &Request<'_>) -> Result<(), Errno> {
         let (offset, count) = (request.offset_blocks(), request.num_blocks());
         let disk = &mut self.state().disk;
         match request.io_type() {
             IoType::READ => request.data().copy_from(disk.blocks(offset, count)),
-            IoType::WRITE => request.data().copy_to(disk.change(offset, count)),
+            IoType::WRITE => disk.change(offset, count, |blocks| request.data().copy_to(blocks)),
             IoType::WRITE_ZEROES | IoType::UNMAP => {
-                disk.change(offset, count).fill(0);
+                disk.change(offset, count, |blocks| blocks.fill(0));
                 Ok(())
             }
             IoType::FLUSH => {
@@ -229,8 +302,10 @@ thread_local! {
 }
 
 struct Run {
-    plan: Plan,
-    legs: Vec<(Arc<Leg>, Bdev<LegDevice>)>,
+    legs: Vec<(Arc<Leg>, Option<Bdev<LegDevice>>)>,
+    /// Legs that are there before a configuration makes a mirror of them.
+    at_start: Vec<usize>,
+    life: usize,
 }
 
 impl Driver for Legs {
@@ -238,39 +313,67 @@ impl Driver for Legs {
 
     const NAME: &'static CStr = c"sim_leg";
 
-    /// The legs are there before a configuration makes a mirror of them.
     fn init() -> Result<(), Errno> {
-        RUN.with_borrow_mut(|run| run.as_mut().map_or(Err(Errno::EINVAL), Run::register))
+        let legs = RUN.with_borrow_mut(|run| {
+            let run = run.as_mut().ok_or(Errno::EINVAL)?;
+            Ok::<_, Errno>(std::mem::take(&mut run.at_start))
+        })?;
+        legs.into_iter().try_for_each(register)
     }
 }
 
-impl Run {
-    fn register(&mut self) -> Result<(), Errno> {
-        for index in 0..self.plan.legs {
-            let leg = Arc::new(Leg::new(&self.plan, index));
-            let options = Options {
-                write_cache: true,
-                ..Options::new(BLOCK_SIZE, NUM_BLOCKS)
-            };
-            let device = LegDevice(leg.clone());
-            let bdev = MODULE
-                .register(&name(index), c"simulated disk", &options, device)
-                .map_err(|(errno, _)| errno)?;
-            self.legs.push((leg, bdev));
+/// Makes the bdev of a leg, on the app thread.
+pub(crate) fn register(index: usize) -> Result<(), Errno> {
+    let Some(leg) = get(index) else {
+        return Err(Errno::ENODEV);
+    };
+    if bdev(index).is_some_and(|bdev| bdev.is_registered()) {
+        return Err(Errno::EEXIST);
+    }
+    leg.state().comings += 1;
+    let (num_blocks, write_cache) = {
+        let disk = &leg.state().disk;
+        (leg.reserved_blocks + NUM_BLOCKS, disk.has_cache())
+    };
+    let options = Options {
+        write_cache,
+        ..Options::new(BLOCK_SIZE, num_blocks)
+    };
+    let device = LegDevice(leg);
+    // Examined within, which asks for no leg by its index.
+    let bdev = MODULE
+        .register(&name(index), c"simulated disk", &options, device)
+        .map_err(|(errno, _)| errno)?;
+    RUN.with_borrow_mut(|run| {
+        if let Some((_, place)) = run.as_mut().and_then(|run| run.legs.get_mut(index)) {
+            *place = Some(bdev);
         }
-        Ok(())
+    });
+    Ok(())
+}
+
+/// The name of a leg's bdev. It has another one each time that it comes back.
+pub(crate) fn name(index: usize) -> String {
+    let life = RUN.with_borrow(|run| run.as_ref().map_or(0, |run| run.life));
+    let comings = get(index).map_or(0, |leg| leg.state().comings);
+    match comings.max(1) {
+        comings if (life + comings as usize).is_multiple_of(2) => format!("leg{index}-{comings}"),
+        _ => format!("leg{index}"),
     }
 }
 
-/// The name of a leg's bdev.
-pub(crate) fn name(index: usize) -> String {
-    format!("leg{index}")
-}
-
-/// Says what legs are to be made when the module starts.
-pub(crate) fn prepare(plan: &Plan) {
-    let (plan, legs) = (plan.clone(), Vec::new());
-    RUN.set(Some(Run { plan, legs }));
+/// Says what legs there are, on which disks, and which are to be made when the module starts.
+pub(crate) fn prepare(plan: &Plan, life: usize, disks: Vec<Disk>, at_start: Vec<usize>) {
+    let seed = plan.seed.wrapping_add(life as u64 * 1000);
+    let legs = (0..)
+        .zip(disks)
+        .map(|(index, disk)| (Arc::new(Leg::new(plan, seed, index, disk)), None))
+        .collect();
+    RUN.set(Some(Run {
+        legs,
+        at_start,
+        life,
+    }));
 }
 
 /// A leg of this run.
@@ -278,9 +381,9 @@ pub(crate) fn get(index: usize) -> Option<Arc<Leg>> {
     RUN.with_borrow(|run| Some(run.as_ref()?.legs.get(index)?.0.clone()))
 }
 
-/// The bdev of a leg.
+/// The bdev of a leg, if it has come.
 pub(crate) fn bdev(index: usize) -> Option<Bdev<LegDevice>> {
-    RUN.with_borrow(|run| Some(run.as_ref()?.legs.get(index)?.1.clone()))
+    RUN.with_borrow(|run| run.as_ref()?.legs.get(index)?.1.clone())
 }
 
 /// How many requests the legs have had.
@@ -290,9 +393,15 @@ pub(crate) fn requests() -> u64 {
 
 /// The legs when the application has ended: those that something still holds have leaked.
 pub(crate) fn leaked() -> Vec<usize> {
-    let legs = RUN.take().map_or_else(Vec::new, |run| run.legs);
-    let legs: Vec<_> = legs.into_iter().map(|(leg, _)| leg).collect();
+    let legs = RUN.with_borrow_mut(|run| match run {
+        Some(run) => {
+            run.legs.iter_mut().for_each(|(_, bdev)| *bdev = None);
+            run.legs.iter().map(|(leg, _)| leg.clone()).collect()
+        }
+        None => Vec::new(),
+    });
+    // The run has one, and this list.
     (0..legs.len())
-        .filter(|index| Arc::strong_count(&legs[*index]) > 1)
+        .filter(|index| Arc::strong_count(&legs[*index]) > 2)
         .collect()
 }

@@ -16,9 +16,14 @@ mod client;
 mod content;
 mod disk;
 mod leg;
+mod life;
+mod lives;
+mod media;
+mod passed;
 mod plan;
 mod planted;
 mod run;
+mod settle;
 mod shrink;
 mod trial;
 mod verdict;
@@ -43,15 +48,17 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     }
     if arguments.is_child() {
-        let mut plan = Plan::of(arguments.seed, arguments.ops);
-        if let Err(error) = trial::keep_what_was_asked(&mut plan) {
-            eprintln!("raid1-sim: standard input: {error}");
-            return ExitCode::from(2);
-        }
         if arguments.trace {
             verdict::start_tracing();
         }
-        run::run(plan)
+        let plan = Plan::of(arguments.seed, arguments.ops);
+        match trial::begin(plan) {
+            Ok((plan, passed)) => run::run(plan, passed),
+            Err(error) => {
+                eprintln!("raid1-sim: standard input: {error}");
+                return ExitCode::from(2);
+            }
+        }
     }
     trial::all(&arguments)
 }

@@ -1,9 +1,12 @@
 //! What a run does: a list of steps that follows from the seed alone.
 //!
 //! Each seed has weights of its own, so that some runs write only, some fail often and some never:
-//! a mix of everything would seldom go deep into anything.
+//! a mix of everything would seldom go deep into anything. Most seeds have a mirror with metadata, which
+//! has several [lives](crate::lives).
 
 use fastrand::Rng;
+
+use crate::lives::{Death, Metadata};
 
 /// Blocks of the mirror.
 pub(crate) const NUM_BLOCKS: u64 = 512;
@@ -14,11 +17,13 @@ pub(crate) const BLOCK_SIZE: u32 = 512;
 /// Most blocks of a request.
 const REQUEST_BLOCKS_MAX: u64 = 16;
 
-/// One step, taken by a client on one of the threads.
+/// One step, taken by a client on one of the threads; or what a life comes with.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Step {
     /// Its place in the plan, from 1 on: what its write fills blocks with.
     pub(crate) number: u64,
+    /// The life that it is of: the first is 0.
+    pub(crate) life: usize,
     pub(crate) thread: usize,
     pub(crate) act: Act,
 }
@@ -40,12 +45,36 @@ pub(crate) enum Act {
     Vanish {
         leg: usize,
     },
+    /// The bdev of a leg goes away, and comes back after a while.
+    Replug {
+        leg: usize,
+        us: u64,
+    },
     /// A client does nothing for a while.
     Pause {
         us: u64,
     },
     /// The machine loses power. The run ends.
     Crash,
+    /// The life ends.
+    Die(Death),
+    /// The life comes with this.
+    Fate(Fate),
+}
+
+/// What a life comes with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It ends at this request of the legs, counting all or those for metadata alone.
+    Doom {
+        death: Death,
+        request: u64,
+        metadata_only: bool,
+    },
+    /// A leg is not there.
+    Absent { leg: usize },
+    /// Only legs are there that are not in sync, if there are any.
+    StaleAlone,
 }
 
 /// A range of blocks.
@@ -97,6 +126,8 @@ pub(crate) struct Plan {
     pub(crate) spare_requests: Option<u64>,
     /// Longest time that a leg takes for half of a request, in microseconds.
     pub(crate) latency_us_max: u64,
+    /// Of a mirror with metadata.
+    pub(crate) metadata: Option<Metadata>,
     pub(crate) steps: Vec<Step>,
 }
 
@@ -106,7 +137,8 @@ impl Plan {
         let mut rng = Rng::with_seed(seed);
         let legs = rng.usize(2..=4);
         let threads = rng.usize(1..=3);
-        let weights = Weights::random(&mut rng);
+        let metadata = (!seed.is_multiple_of(3)).then(|| Metadata::of(&mut rng, legs, ops));
+        let weights = Weights::random(&mut rng, metadata.is_some());
         let mut plan = Self {
             seed,
             cores: rng.u32(1..=3),
@@ -115,14 +147,24 @@ impl Plan {
             depth: 1 << rng.usize(0..=5),
             // A request that is given back lets those of its own thread go on that wait for one. So
             // with several threads, as on SPDK, one that has none to give back may wait for ever.
-            spare_requests: (threads == 1).then(|| rng.u64(8..=40)),
+            spare_requests: (threads == 1 && metadata.is_none()).then(|| rng.u64(8..=40)),
             latency_us_max: 1 << rng.u64(0..=10),
+            metadata,
             steps: Vec::with_capacity(ops as usize),
         };
-        let crash = (rng.u8(0..4) == 0).then(|| rng.u64(ops / 2..=ops));
+        let crash = (plan.metadata.is_none() && rng.u8(0..4) == 0).then(|| rng.u64(ops / 2..=ops));
         // One leg neither fails for good nor goes, so that there is always a mirror.
         let faithful = rng.usize(0..legs);
+        let mut fates = Vec::new();
+        let mut life = None;
         for number in 1..=ops {
+            let now = plan.life_of(number, ops);
+            if let Some(metadata) = &plan.metadata
+                && life != Some(now)
+            {
+                life = Some(now);
+                fates = metadata.fates(&mut rng, now, legs, ops);
+            }
             let mut victim = rng.usize(0..legs);
             if victim == faithful {
                 victim = (victim + 1) % legs;
@@ -130,15 +172,40 @@ impl Plan {
             let thread = rng.usize(0..threads);
             let act = match weights.act(&mut rng, victim, ops) {
                 _ if crash == Some(number) => Act::Crash,
-                act => act,
+                act => fates.pop().map_or(act, Act::Fate),
             };
             plan.steps.push(Step {
                 number,
+                life: now,
                 thread,
                 act,
             });
         }
+        plan.die_at_steps(&mut rng);
         plan
+    }
+
+    /// How many lives the run has.
+    pub(crate) fn lives(&self) -> usize {
+        self.metadata.as_ref().map_or(1, |metadata| metadata.lives)
+    }
+
+    /// Which life a step is of.
+    fn life_of(&self, number: u64, ops: u64) -> usize {
+        ((number - 1) * self.lives() as u64 / ops) as usize
+    }
+
+    /// Has some of the lives but the last end at one of their steps.
+    fn die_at_steps(&mut self, rng: &mut Rng) {
+        let last = self.lives() - 1;
+        for life in 0..last {
+            let index = rng.usize(0..self.steps.len());
+            let death = Death::random(rng);
+            let step = &mut self.steps[index];
+            if step.life == life && matches!(step.act, Act::Io { .. }) {
+                step.act = Act::Die(death);
+            }
+        }
     }
 }
 
@@ -149,12 +216,15 @@ struct Weights {
     faults: u32,
     pauses: u32,
     vanishes: bool,
+    replugs: u32,
+    /// Most requests that a leg fails in a row.
+    times: u32,
     /// Which blocks are used, from the first on: few, in some runs, so that requests meet.
     blocks: u64,
 }
 
 impl Weights {
-    fn random(rng: &mut Rng) -> Self {
+    fn random(rng: &mut Rng, has_metadata: bool) -> Self {
         let mut often = |most: u32| if rng.bool() { rng.u32(0..=most) } else { 0 };
         let io = [1 + often(20), 1 + often(20), often(5), often(5), often(5)];
         Self {
@@ -163,6 +233,8 @@ impl Weights {
             faults: often(2000),
             pauses: often(5000),
             vanishes: often(1) == 1,
+            replugs: if has_metadata { often(300) } else { 0 },
+            times: if has_metadata { 16 } else { 4 },
             blocks: REQUEST_BLOCKS_MAX << rng.u32(0..=5),
         }
     }
@@ -175,13 +247,19 @@ impl Weights {
         if draw < self.resets + self.faults {
             let faults = [Fault::Reads, Fault::Writes, Fault::NoMemory, Fault::Flushes];
             let fault = faults[rng.usize(0..faults.len())];
-            let times = rng.u32(1..=4);
+            let times = rng.u32(1..=self.times);
             let leg = victim;
             return Act::Fail { leg, fault, times };
         }
         if draw < self.resets + self.faults + self.pauses {
             return Act::Pause {
                 us: rng.u64(0..2000),
+            };
+        }
+        if draw > 100_000 - self.replugs {
+            return Act::Replug {
+                leg: victim,
+                us: 1 << rng.u64(0..14),
             };
         }
         if self.vanishes && rng.u64(0..ops) == 0 {
@@ -228,6 +306,7 @@ mod tests {
         assert_ne!(plan.steps, Plan::of(8, 1000).steps);
         for step in &plan.steps {
             assert!(step.thread < plan.threads);
+            assert!(step.life < plan.lives());
             if let Act::Io { blocks, .. } = step.act {
                 assert!(blocks.count > 0 && blocks.offset + blocks.count <= NUM_BLOCKS);
             }
@@ -241,11 +320,33 @@ mod tests {
             let mut blamed = vec![false; plan.legs];
             for step in &plan.steps {
                 match step.act {
-                    Act::Fail { leg, .. } | Act::Vanish { leg } => blamed[leg] = true,
+                    Act::Fail { leg, .. } | Act::Vanish { leg } | Act::Replug { leg, .. } => {
+                        blamed[leg] = true;
+                    }
                     _ => {}
                 }
             }
             assert!(blamed.contains(&false), "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn some_seeds_have_metadata_and_lives() {
+        let plans: Vec<_> = (0..300).map(|seed| Plan::of(seed, 400)).collect();
+        let having = |lives| plans.iter().filter(|plan| plan.lives() == lives).count();
+        let without = plans.iter().filter(|plan| plan.metadata.is_none());
+        assert_eq!(without.count(), 100);
+        for lives in 2..=4 {
+            assert!(having(lives) > 20, "{lives} lives");
+        }
+        for plan in &plans {
+            let last = plan.lives() - 1;
+            let ends = |step: &Step| match step.act {
+                Act::Die(_) | Act::Fate(Fate::Doom { .. }) => true,
+                _ => false,
+            };
+            let of_last = plan.steps.iter().filter(|step| step.life == last);
+            assert!(!of_last.into_iter().any(ends), "the last life ends well");
         }
     }
 }

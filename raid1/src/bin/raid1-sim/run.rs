@@ -6,14 +6,15 @@ use barespdk::app::{self, App};
 use barespdk::bdev::{Access, Desc};
 use barespdk::runtime;
 use barespdk::thread::Thread;
-use serde_json::json;
+use serde_json::{Value, json};
 
+use crate::passed::Passed;
 use crate::plan::Plan;
 use crate::world::World;
-use crate::{client, leg, verdict};
+use crate::{client, leg, life, settle, verdict};
 
 /// The mirror's bdev.
-const MIRROR: &str = "mirror";
+pub(crate) const MIRROR: &str = "mirror";
 
 /// In so much virtual time some step must end, in microseconds: a write that a reset aborts is tried for
 /// five seconds.
@@ -30,19 +31,22 @@ pub(crate) fn expect_progress() {
     });
 }
 
-/// Runs a plan, to the end of the process.
-pub(crate) fn run(plan: Plan) -> ! {
-    barespdk_embedded::sim::install(plan.seed);
+/// Runs a life of a plan, to the end of the process.
+pub(crate) fn run(plan: Plan, passed: Passed) -> ! {
+    let seed = plan.seed.wrapping_add((passed.life as u64) << 32);
+    barespdk_embedded::sim::install(seed);
     let mask = format!("{:#x}", (1_u32 << plan.cores) - 1);
-    leg::prepare(&plan);
     if let Err(errno) = leg::MODULE.add() {
         verdict::failed(&format!("no module: {errno}"));
     }
-    let config = configuration(&plan);
-    World::begin(plan);
+    let has_metadata = plan.metadata.is_some();
+    let mut calls: Vec<_> = options(&plan).into_iter().collect();
+    calls.extend(life::begin(plan, passed));
+    let config = json!({ "subsystems": [{ "subsystem": "bdev", "config": calls }] });
+    expect_progress();
     let ended = App::new("raid1-sim")
         .reactor_mask(&mask)
-        .json_config_data(config)
+        .json_config_data(config.to_string().into_bytes())
         .run(["raid1-sim"], || {
             if let Err(errno) = runtime::spawn_local(conduct()) {
                 verdict::failed(&format!("no task: {errno}"));
@@ -53,30 +57,27 @@ pub(crate) fn run(plan: Plan) -> ! {
         Ok(code) => verdict::failed(&format!("the application ended with {code}")),
         Err(error) => verdict::failed(&error.to_string()),
     }
-    let requests = leg::requests();
-    match leg::leaked().as_slice() {
-        [] => verdict::passed(requests),
-        legs => verdict::failed(&format!("something holds legs {legs:?} at the end")),
+    let leaked = leg::leaked();
+    if !leaked.is_empty() {
+        verdict::failed(&format!("something holds legs {leaked:?} at the end"));
     }
+    if !life::is_last() {
+        life::ends(None);
+    }
+    if has_metadata {
+        settle::stopped();
+    }
+    verdict::passed(leg::requests())
 }
 
-fn configuration(plan: &Plan) -> Vec<u8> {
-    let legs: Vec<_> = (0..plan.legs).map(leg::name).collect();
-    let create = json!({
-        "method": "raid1_create",
-        "params": { "name": MIRROR, "base_bdevs": legs },
-    });
-    let mut calls = vec![create];
-    if let Some(spare) = plan.spare_requests {
-        let clients = (plan.threads * plan.depth) as u64;
-        let options = json!({
-            "method": "bdev_set_options",
-            "params": { "bdev_io_pool_size": clients + spare, "bdev_io_cache_size": 1 },
-        });
-        calls.insert(0, options);
-    }
-    let config = json!({ "subsystems": [{ "subsystem": "bdev", "config": calls }] });
-    config.to_string().into_bytes()
+/// The call that makes requests scarce.
+fn options(plan: &Plan) -> Option<Value> {
+    let spare = plan.spare_requests?;
+    let clients = (plan.threads * plan.depth) as u64;
+    Some(json!({
+        "method": "bdev_set_options",
+        "params": { "bdev_io_pool_size": clients + spare, "bdev_io_cache_size": 1 },
+    }))
 }
 
 fn open() -> Desc {
@@ -89,9 +90,13 @@ fn open() -> Desc {
 /// The whole run, on the app thread.
 async fn conduct() {
     let (threads, depth) = World::with(|world| (world.plan.threads, world.plan.depth));
+    let has_metadata = World::with(|world| world.plan.metadata.is_some());
+    expect_progress();
+    let Some(desc) = life::mirror().await else {
+        return stop();
+    };
     expect_progress();
     // A channel takes memory, so all are made before that is in use.
-    let desc = open();
     let channel = client::channel(&desc);
     let mut started = Vec::new();
     for index in 0..threads {
@@ -106,7 +111,14 @@ async fn conduct() {
     until(|world| world.ready == world.clients).await;
     World::with(|world| world.goes = true);
     until(|world| world.clients == 0).await;
-    client::compare(channel).await;
+    if !has_metadata {
+        client::compare(channel).await;
+    } else if life::is_last() {
+        settle::settle(&channel).await;
+        drop(channel);
+    } else {
+        drop(channel);
+    }
     drop(desc);
     expect_progress();
     for thread in started {
@@ -114,6 +126,10 @@ async fn conduct() {
             verdict::failed(&format!("thread {} does not exit: {errno}", thread.name()));
         }
     }
+    stop();
+}
+
+fn stop() {
     if let Err(errno) = app::stop(0) {
         verdict::failed(&format!("the application does not stop: {errno}"));
     }

@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::arguments::Arguments;
+use crate::passed::Passed;
 use crate::plan::Plan;
-use crate::{shrink, verdict};
+use crate::{life, shrink, verdict};
 
 /// How a run ended.
 pub(crate) struct Outcome {
@@ -149,15 +150,21 @@ fn died(status: ExitStatus) -> String {
     }
 }
 
-/// In the process of a run: leaves in the plan what the standard input says.
-pub(crate) fn keep_what_was_asked(plan: &mut Plan) -> io::Result<()> {
-    let mut text = String::new();
-    io::stdin().read_to_string(&mut text)?;
-    if text == "all" {
-        return Ok(());
+/// In the process of a life: the steps of the plan that the standard input asks for, and what the life
+/// before has left.
+pub(crate) fn begin(mut plan: Plan) -> io::Result<(Plan, Passed)> {
+    let mut text = Vec::new();
+    io::stdin().read_to_end(&mut text)?;
+    let passed = match Passed::parse(&text) {
+        Some(passed) => passed?,
+        None => life::first(&plan, String::from_utf8_lossy(&text).into_owned()),
+    };
+    if passed.asked != "all" {
+        let numbers: Result<HashSet<u64>, _> =
+            passed.asked.split_whitespace().map(str::parse).collect();
+        let numbers =
+            numbers.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
+        plan.steps.retain(|step| numbers.contains(&step.number));
     }
-    let numbers: Result<HashSet<u64>, _> = text.split_whitespace().map(str::parse).collect();
-    let numbers = numbers.map_err(|error| io::Error::new(io::ErrorKind::InvalidInput, error))?;
-    plan.steps.retain(|step| numbers.contains(&step.number));
-    Ok(())
+    Ok((plan, passed))
 }

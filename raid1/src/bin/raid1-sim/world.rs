@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::collections::VecDeque;
 
 use crate::checker::Checker;
-use crate::plan::{Blocks, NUM_BLOCKS, Plan, Step};
+use crate::plan::{Act, Blocks, Plan, Step};
 
 /// The state of a run. One OS thread runs all of it.
 pub(crate) struct World {
@@ -12,8 +12,9 @@ pub(crate) struct World {
     pub(crate) checker: Checker,
     /// Steps not taken yet, by thread.
     steps: Vec<VecDeque<Step>>,
-    /// Where writes are in flight: two of them do not meet.
+    /// Where writes are in flight: two of them do not meet, unless the mirror orders them.
     writes: Vec<Blocks>,
+    overlaps: bool,
     /// Resets that have started, and how many of them are in flight.
     pub(crate) resets: u64,
     pub(crate) resetting: u64,
@@ -32,16 +33,19 @@ thread_local! {
 }
 
 impl World {
-    /// Makes the world of a run.
-    pub(crate) fn begin(plan: Plan) {
+    /// Makes the world of a life.
+    pub(crate) fn begin(plan: Plan, life: usize, checker: Checker) {
         let mut steps = vec![VecDeque::new(); plan.threads];
-        for step in &plan.steps {
+        let is_taken = |step: &&Step| step.life == life && !matches!(step.act, Act::Fate(_));
+        for step in plan.steps.iter().filter(is_taken) {
             steps[step.thread].push_back(*step);
         }
+        let overlaps = (plan.metadata.as_ref()).is_some_and(|metadata| metadata.overlaps);
         WORLD.set(Some(Self {
             clients: plan.threads * plan.depth,
             plan,
-            checker: Checker::new(NUM_BLOCKS),
+            checker,
+            overlaps,
             steps,
             writes: Vec::new(),
             resets: 0,
@@ -64,7 +68,7 @@ impl World {
 
     /// Marks blocks as being written, unless others are that overlap.
     pub(crate) fn lock(&mut self, blocks: Blocks) -> bool {
-        let free = !self.writes.iter().any(|other| other.overlaps(blocks));
+        let free = self.overlaps || !self.writes.iter().any(|other| other.overlaps(blocks));
         if free {
             self.writes.push(blocks);
         }

@@ -1,0 +1,380 @@
+//! How a life begins and ends: see [`crate::lives`].
+
+use std::cell::RefCell;
+use std::time::Duration;
+
+use barespdk::bdev::{Access, Desc};
+use barespdk::runtime;
+use fastrand::Rng;
+use serde_json::{Value, json};
+
+use crate::checker::{Checker, Value as Content};
+use crate::disk::Disk;
+use crate::lives::Death;
+use crate::media::{Media, RESERVED_BYTES, blocks};
+use crate::passed::Passed;
+use crate::plan::{Act, Fate, NUM_BLOCKS, Plan};
+use crate::run::{MIRROR, expect_progress};
+use crate::world::World;
+use crate::{content, leg, verdict};
+
+/// What legs hold before a mirror is made of them: this and their index.
+const BEFORE: Content = 1 << 48;
+
+/// Within so much virtual time a mirror must be there, when some leg of it is missing.
+const ASSEMBLY_MAX: Duration = Duration::from_secs(300);
+
+/// For so long a mirror must not be there that has only legs which are out of date.
+const STALE_ALONE: Duration = Duration::from_secs(1);
+
+/// How this life begins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Start {
+    /// The mirror is made.
+    Create,
+    /// It is there once its legs are.
+    Assemble,
+    /// As above, if the last life came so far that it can be.
+    TryToAssemble,
+    /// It must not be there.
+    StaleAlone,
+}
+
+struct Doom {
+    death: Death,
+    requests_left: u64,
+    metadata_only: bool,
+    /// The request is done first, and then it happens.
+    is_after: bool,
+}
+
+struct Life {
+    number: usize,
+    is_last: bool,
+    asked: String,
+    requests_before: u64,
+    is_created: bool,
+    start: Start,
+    doom: Option<Doom>,
+    /// One leg neither fails nor goes.
+    faithful: Option<usize>,
+    /// The legs that come, in this order, unless they are there from the start.
+    coming: Vec<usize>,
+    rng: Rng,
+}
+
+thread_local! {
+    static LIFE: RefCell<Option<Life>> = const { RefCell::new(None) };
+}
+
+fn with<R>(look: impl FnOnce(&mut Life) -> R) -> R {
+    LIFE.with_borrow_mut(|life| look(life.as_mut().expect("a life has begun")))
+}
+
+/// What the first life begins with.
+pub(crate) fn first(plan: &Plan, asked: String) -> Passed {
+    let mut disks = leg::disks(plan);
+    let mut checker = Checker::new(NUM_BLOCKS);
+    if plan
+        .metadata
+        .as_ref()
+        .is_some_and(|metadata| metadata.syncs)
+    {
+        let before = |index: usize| BEFORE + index as Content;
+        for (index, disk) in disks.iter_mut().enumerate() {
+            let fill = |bytes: &mut [u8]| content::fill(bytes, before(index), 0);
+            disk.change(blocks(RESERVED_BYTES), NUM_BLOCKS, fill);
+            disk.flush();
+        }
+        let any: Vec<_> = (0..disks.len()).map(before).collect();
+        checker = Checker::of_any(NUM_BLOCKS, &any);
+    }
+    Passed {
+        life: 0,
+        asked,
+        requests: 0,
+        is_created: false,
+        disks,
+        checker,
+    }
+}
+
+/// Begins a life. The RPCs to begin it with.
+pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
+    let number = passed.life;
+    let mut rng = Rng::with_seed(plan.seed ^ (number as u64 + 1) << 32);
+    let fates: Vec<_> = (plan.steps.iter())
+        .filter(|step| step.life == number)
+        .filter_map(|step| match step.act {
+            Act::Fate(fate) => Some(fate),
+            _ => None,
+        })
+        .collect();
+    let media = read(&passed.disks);
+    let mut start = match number {
+        0 => Start::Create,
+        _ if passed.is_created => Start::Assemble,
+        _ if rng.bool() => Start::TryToAssemble,
+        _ => {
+            let (asked, requests) = (passed.asked, passed.requests);
+            passed = first(&plan, asked);
+            (passed.life, passed.requests) = (number, requests);
+            Start::Create
+        }
+    };
+    let all = 0..plan.legs;
+    let in_sync: Vec<_> = match start {
+        Start::Create => all.clone().collect(),
+        _ => all.clone().filter(|leg| media.is_in_sync(*leg)).collect(),
+    };
+    // Where legs may differ, one is right.
+    let source = media
+        .source()
+        .filter(|_| rng.bool() && start != Start::Create);
+    let faithful = (plan.metadata.as_ref())
+        .and_then(|_| source.or_else(|| rng.choice(in_sync.iter().copied())));
+    let mut coming: Vec<_> = all.clone().collect();
+    if start != Start::Create {
+        let is_absent = |leg: usize| Some(leg) != faithful && fates.contains(&Fate::Absent { leg });
+        coming.retain(|leg| !is_absent(*leg));
+        rng.shuffle(&mut coming);
+        let stale = || coming.iter().copied().filter(|leg| !in_sync.contains(leg));
+        if start == Start::Assemble && fates.contains(&Fate::StaleAlone) && stale().count() > 0 {
+            coming = stale().collect();
+            start = Start::StaleAlone;
+        }
+    }
+    verdict::trace(|| {
+        format!(
+            "life {number}: {start:?}, in sync {in_sync:?}, coming {coming:?}, faithful {faithful:?}, \
+             generation {:?}",
+            media.newest().map(|newest| newest.generation)
+        )
+    });
+    passed.checker.is_steady = plan.metadata.is_some();
+    if start != Start::Create && (coming.len(), in_sync.len()) != (plan.legs, plan.legs) {
+        passed.checker.doubt();
+    }
+    let doom = fates.iter().find_map(|fate| match *fate {
+        Fate::Doom {
+            death,
+            request,
+            metadata_only,
+        } => Some(Doom {
+            death,
+            requests_left: request,
+            metadata_only,
+            is_after: request.is_multiple_of(2),
+        }),
+        _ => None,
+    });
+    let at_start = match start {
+        Start::Create => std::mem::take(&mut coming),
+        _ => Vec::new(),
+    };
+    leg::prepare(&plan, number, passed.disks, at_start);
+    let calls = match start {
+        Start::Create => vec![create(&plan, faithful)],
+        _ => Vec::new(),
+    };
+    LIFE.set(Some(Life {
+        number,
+        is_last: number + 1 >= plan.lives(),
+        asked: passed.asked,
+        requests_before: passed.requests,
+        is_created: passed.is_created,
+        start,
+        doom,
+        faithful,
+        coming,
+        rng,
+    }));
+    World::begin(plan, number, passed.checker);
+    calls
+}
+
+fn create(plan: &Plan, first: Option<usize>) -> Value {
+    let mut legs: Vec<_> = (0..plan.legs).collect();
+    legs.rotate_left(first.unwrap_or(0));
+    let legs: Vec<_> = legs.into_iter().map(leg::name).collect();
+    let params = match &plan.metadata {
+        None => json!({ "name": MIRROR, "base_bdevs": legs, "superblock": false }),
+        Some(metadata) => json!({
+            "name": MIRROR,
+            "base_bdevs": legs,
+            "superblock": true,
+            "sync": if metadata.syncs { "full" } else { "assume_clean" },
+            "region_size_kib": metadata.region_size_kib,
+        }),
+    };
+    json!({ "method": "raid1_create", "params": params })
+}
+
+/// The metadata of some disks.
+pub(crate) fn read(disks: &[Disk]) -> Media {
+    let reserved = |disk: &Disk| match disk.has_room(blocks(RESERVED_BYTES)) {
+        true => disk.blocks(0, blocks(RESERVED_BYTES)).to_vec(),
+        false => Vec::new(),
+    };
+    let reserved: Vec<_> = disks.iter().map(reserved).collect();
+    Media::read(reserved.iter().map(Vec::as_slice))
+}
+
+/// Has the legs come, and waits for the mirror. None if there is none in this life.
+pub(crate) async fn mirror() -> Option<Desc> {
+    let start = with(|life| life.start);
+    for leg in with(|life| std::mem::take(&mut life.coming)) {
+        let us = with(|life| {
+            let bits = life.rng.u32(1..16);
+            life.rng.u64(0..1 << bits)
+        });
+        let _ = runtime::sleep(Duration::from_micros(us)).await;
+        verdict::trace(|| format!("leg {leg} comes"));
+        if let Err(errno) = leg::register(leg) {
+            verdict::failed(&format!("leg {leg} does not come: {errno}"));
+        }
+    }
+    let patience = match start {
+        Start::StaleAlone => STALE_ALONE,
+        _ => ASSEMBLY_MAX,
+    };
+    let mut waited = Duration::ZERO;
+    loop {
+        if let Ok(desc) = Desc::open(MIRROR, Access::Write, |_| {}) {
+            if start == Start::StaleAlone {
+                verdict::failed("the mirror is there, of legs that are out of date alone");
+            }
+            verdict::trace(|| "the mirror is there".to_owned());
+            with(|life| life.is_created = true);
+            return Some(desc);
+        }
+        match start {
+            _ if waited < patience => {}
+            Start::StaleAlone | Start::TryToAssemble => return None,
+            Start::Create | Start::Assemble => {
+                verdict::failed(&format!("there is no mirror after {patience:?}"));
+            }
+        }
+        expect_progress();
+        let pause = (Duration::from_millis(1) + waited / 16).min(Duration::from_secs(1));
+        let _ = runtime::sleep(pause).await;
+        waited += pause;
+    }
+}
+
+/// The leg that a step is about, when the plan says this one.
+pub(crate) fn victim(leg: usize) -> usize {
+    let legs = World::with(|world| world.plan.legs);
+    match with(|life| life.faithful) {
+        Some(faithful) if faithful == leg => (leg + 1) % legs,
+        _ => leg,
+    }
+}
+
+/// Requests that the legs had in former lives.
+pub(crate) fn requests_before() -> u64 {
+    LIFE.with_borrow(|life| life.as_ref().map_or(0, |life| life.requests_before))
+}
+
+/// Whether this is the last life.
+pub(crate) fn is_last() -> bool {
+    with(|life| life.is_last)
+}
+
+/// A leg is about to do something.
+pub(crate) fn request_begins(is_metadata: bool) {
+    let death = with(|life| {
+        let doom = life.doom.as_mut()?;
+        if is_metadata || !doom.metadata_only {
+            doom.requests_left = doom.requests_left.saturating_sub(1);
+        }
+        (doom.requests_left == 0 && !doom.is_after).then_some(doom.death)
+    });
+    if death.is_some() {
+        ends(death);
+    }
+}
+
+/// It has done it.
+pub(crate) fn request_ends() {
+    let death = with(|life| {
+        let doom = life.doom.as_ref()?;
+        (doom.requests_left == 0).then_some(doom.death)
+    });
+    if death.is_some() {
+        ends(death);
+    }
+}
+
+/// Ends this life, and has the next one begin. A death, or none if the mirror was stopped.
+pub(crate) fn ends(death: Option<Death>) -> ! {
+    match death {
+        Some(death) => verdict::trace(|| format!("the life ends: {death:?}")),
+        None => verdict::trace(|| "the life ends: stopped".to_owned()),
+    }
+    let power_is_lost = death == Some(Death::PowerLoss);
+    let requests = requests_before() + leg::requests();
+    let disks: Vec<_> = (0..)
+        .map_while(leg::get)
+        .map(|leg| leg.take_disk(power_is_lost))
+        .collect();
+    let checker = World::with(|world| std::mem::replace(&mut world.checker, Checker::new(0)));
+    let passed = with(|life| Passed {
+        life: life.number + 1,
+        asked: std::mem::take(&mut life.asked),
+        requests,
+        is_created: life.is_created,
+        disks,
+        checker,
+    });
+    let passed = judge(passed, death);
+    let error = passed.begin();
+    verdict::failed(&format!("the next life does not begin: {error}"));
+}
+
+/// Checks what the legs hold at the end of a life.
+fn judge(mut passed: Passed, death: Option<Death>) -> Passed {
+    let media = read(&passed.disks);
+    let contents = |disk: &Disk| {
+        let bytes = disk.blocks(blocks(RESERVED_BYTES), NUM_BLOCKS);
+        content::values(bytes, 0)
+    };
+    let legs: Vec<_> = (0..passed.disks.len())
+        .filter(|leg| passed.is_created && media.is_in_sync(*leg))
+        .map(|leg| (leg, contents(&passed.disks[leg])))
+        .collect();
+    for (leg, contents) in &legs {
+        for (block, found) in (0..).zip(contents) {
+            let checked = match death {
+                Some(Death::PowerLoss) => passed.checker.check_after_crash(block, found),
+                _ => passed.checker.check_leg(block, found),
+            };
+            if let Err(violation) = checked {
+                verdict::failed(&format!(
+                    "at the end of the life, leg {leg}, in sync: {violation}"
+                ));
+            }
+        }
+    }
+    if media.newest().is_some_and(|newest| newest.is_clean) {
+        equal(&legs, "after a clean stop");
+    }
+    (passed.checker).life_ends(death == Some(Death::PowerLoss), true);
+    passed
+}
+
+/// Compares what legs hold.
+pub(crate) fn equal(legs: &[(usize, Vec<Result<Content, String>>)], when: &str) {
+    let Some(((first, wanted), others)) = legs.split_first() else {
+        return;
+    };
+    for (leg, found) in others {
+        let differs = |block: &usize| wanted[*block] != found[*block];
+        if let Some(block) = (0..wanted.len()).find(differs) {
+            verdict::failed(&format!(
+                "{when}, block {block} is {:?} on leg {first}, and {:?} on leg {leg}",
+                wanted[block], found[block]
+            ));
+        }
+    }
+}

@@ -1,0 +1,91 @@
+//! The lives of a mirror with metadata: what it is made with, and how they begin and end.
+//!
+//! ```text
+//!  life 0: raid1_create ── steps ── ends ─┐ by a clean stop, the end of the process, or of the power
+//!                                         │ at any request of the legs, or at a step
+//!     disks, and what may be read of them ▼
+//!  life 1: legs come ── the mirror is assembled ── steps ── ends ─ ..
+//!     (or it is not, and nobody may see it)
+//!  the last one: all legs are brought back, and are in sync and equal, or the run has failed
+//! ```
+
+use fastrand::Rng;
+
+use crate::plan::Fate;
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Death {
+    /// The process is ended by force: disks lose nothing that they have.
+    Killed,
+    /// The power of the machine goes: disks lose what they have not made durable.
+    PowerLoss,
+}
+
+impl Death {
+    pub(crate) fn random(rng: &mut Rng) -> Self {
+        if rng.bool() {
+            Self::Killed
+        } else {
+            Self::PowerLoss
+        }
+    }
+}
+
+/// A mirror with metadata.
+#[derive(Clone, Debug)]
+pub(crate) struct Metadata {
+    pub(crate) lives: usize,
+    pub(crate) region_size_kib: u64,
+    /// Legs begin with something on them that differs, which an initial sync makes equal.
+    pub(crate) syncs: bool,
+    /// Writes in flight may overlap.
+    pub(crate) overlaps: bool,
+    /// Which legs have a volatile cache.
+    pub(crate) caches: Vec<bool>,
+}
+
+impl Metadata {
+    pub(crate) fn of(rng: &mut Rng, legs: usize, ops: u64) -> Self {
+        let most = (ops / 8).clamp(1, 4) as usize;
+        Self {
+            lives: rng.usize(1..=4).min(most),
+            region_size_kib: 4 << rng.u64(0..=5),
+            syncs: rng.bool(),
+            overlaps: rng.bool(),
+            caches: (0..legs).map(|_| rng.u8(0..4) != 0).collect(),
+        }
+    }
+
+    /// What a life comes with.
+    pub(crate) fn fates(&self, rng: &mut Rng, life: usize, legs: usize, ops: u64) -> Vec<Fate> {
+        let mut fates = Vec::new();
+        let is_last = life + 1 == self.lives;
+        if !is_last && rng.u8(0..4) != 0 {
+            let metadata_only = rng.bool();
+            let most = if metadata_only {
+                128
+            } else {
+                2 * ops * legs as u64
+            };
+            let bits = rng.u32(1..=most.ilog2());
+            fates.push(Fate::Doom {
+                death: Death::random(rng),
+                request: rng.u64(1..=1 << bits),
+                metadata_only,
+            });
+        }
+        if life > 0 {
+            for leg in 0..legs {
+                if rng.u8(0..4) == 0 {
+                    fates.push(Fate::Absent { leg });
+                }
+            }
+            if !is_last && rng.u8(0..8) == 0 {
+                fates.push(Fate::StaleAlone);
+            }
+        }
+        fates.truncate(6);
+        fates
+    }
+}

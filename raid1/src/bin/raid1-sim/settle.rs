@@ -1,0 +1,108 @@
+//! The end of the last life of a mirror with metadata: all legs are brought back, and must be equal.
+
+use std::time::Duration;
+
+use barespdk::bdev::Channel;
+use barespdk::runtime;
+
+use crate::media::Media;
+use crate::run::expect_progress;
+use crate::world::World;
+use crate::{client, content, leg, life, verdict};
+
+/// In so much virtual time all legs must be in sync, with nothing written to them.
+const PATIENCE: Duration = Duration::from_secs(300);
+
+/// How often to look.
+const PERIOD: Duration = Duration::from_millis(200);
+
+/// What the metadata of the legs says now.
+fn media() -> Media {
+    let legs: Vec<_> = (0..).map_while(leg::get).collect();
+    let reserved = legs.iter().map(|leg| leg.with_reserved(<[u8]>::to_vec));
+    let reserved: Vec<_> = reserved.collect();
+    Media::read(reserved.iter().map(Vec::as_slice))
+}
+
+fn is_there(index: usize) -> bool {
+    leg::bdev(index).is_some_and(|bdev| bdev.is_registered())
+}
+
+/// Brings all legs back, waits until they are in sync, and compares them with one another and with what
+/// they may hold. Nothing is in flight.
+pub(crate) async fn settle(channel: &Channel) {
+    let legs: Vec<_> = (0..).map_while(leg::get).collect();
+    legs.iter().for_each(|leg| leg.heals());
+    legs.iter().for_each(|leg| leg.evicts());
+    let now = media();
+    for index in 0..legs.len() {
+        if is_there(index) && now.is_in_sync(index) {
+            continue;
+        }
+        if is_there(index) {
+            client::vanish(index).await;
+        }
+        verdict::trace(|| format!("leg {index} comes back at the end"));
+        client::comes(index).await;
+    }
+    wait(legs.len()).await;
+    client::read_all(channel).await;
+    legs.iter().for_each(|leg| leg.evicts());
+    let media = media();
+    let contents: Vec<_> = (0..)
+        .zip(&legs)
+        .filter(|(index, _)| media.is_in_sync(*index))
+        .map(|(index, leg)| (index, leg.with_content(|bytes| content::values(bytes, 0))))
+        .collect();
+    for (leg, contents) in &contents {
+        for (block, found) in (0..).zip(contents) {
+            let checked = World::with(|world| world.checker.check_now(block, found));
+            if let Err(violation) = checked {
+                verdict::failed(&format!("at the end, leg {leg}: {violation}"));
+            }
+        }
+    }
+    life::equal(&contents, "at the end");
+}
+
+async fn wait(legs: usize) {
+    let mut waited = Duration::ZERO;
+    loop {
+        let media = media();
+        let lags = |leg: &usize| {
+            media.is_member(*leg) && !(media.is_in_sync(*leg) && media.is_clear(*leg))
+        };
+        let Some(leg) = (0..legs).find(lags) else {
+            return;
+        };
+        if waited > PATIENCE {
+            let what = match media.is_in_sync(leg) {
+                true => "has regions that may differ",
+                false => "is not in sync",
+            };
+            verdict::failed(&format!("leg {leg} {what} yet, after {waited:?}"));
+        }
+        expect_progress();
+        let _ = runtime::sleep(PERIOD).await;
+        waited += PERIOD;
+    }
+}
+
+/// The mirror was stopped in order: its metadata must say so.
+pub(crate) fn stopped() {
+    let media = media();
+    let Some(newest) = media.newest() else {
+        return;
+    };
+    for leg in (0..).take_while(|leg| leg::get(*leg).is_some()) {
+        let Some(own) = media.own(leg).filter(|_| media.is_in_sync(leg)) else {
+            continue;
+        };
+        if !own.is_clean || own.generation != newest.generation {
+            verdict::failed(&format!(
+                "the mirror was stopped in order, and leg {leg} says generation {} of {}, clean: {}",
+                own.generation, newest.generation, own.is_clean
+            ));
+        }
+    }
+}
