@@ -144,6 +144,7 @@ pub mod log;
 pub mod message;
 pub mod module;
 pub mod mutex;
+pub mod notify;
 #[doc(hidden)]
 pub mod planted;
 pub mod poller;

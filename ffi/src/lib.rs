@@ -49,6 +49,7 @@ pub mod event;
 pub mod json;
 pub mod jsonrpc;
 pub mod log;
+pub mod notify;
 pub mod nvme_spec;
 pub mod rpc;
 pub mod scsi_spec;
@@ -59,5 +60,5 @@ pub mod uuid;
 #[doc(no_inline)]
 pub use self::{
     bdev::*, bdev_module::*, bdev_zone::*, cpuset::*, dif::*, env::*, event::*, json::*,
-    jsonrpc::*, log::*, nvme_spec::*, rpc::*, scsi_spec::*, thread::*, uuid::*,
+    jsonrpc::*, log::*, notify::*, nvme_spec::*, rpc::*, scsi_spec::*, thread::*, uuid::*,
 };

@@ -15,6 +15,7 @@ mod io;
 mod lab;
 mod life;
 mod memory;
+mod notified;
 mod rare;
 mod raw;
 mod requests;
@@ -91,6 +92,8 @@ const TESTS: &[harness::Test] = tests! {
         when_all_is_done, not_when_in_vain, not_where_nobody_asked;
     drained:
         what_was_submitted_before, twice, nobody_waits_for_it, while_the_bdev_changes;
+    notified:
+        kinds, what_happened;
     life:
         examined, events, a_bdev_goes_in_flight, the_end_takes_time, handles_outlive_the_bdev,
         wrong_names_and_options, wrong_threads, json, each_channel, on_top_of_itself, a_thread_exits_with_io_in_flight, a_request_sleeps_while_its_thread_exits,

@@ -1,8 +1,13 @@
 //! Notifications: what happened, for clients that ask. C: `spdk/notify.h`.
 
+use std::collections::VecDeque;
+use std::ffi::{CStr, c_char};
+use std::ptr;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use barespdk_sys::SPDK_RPC_RUNTIME;
+use barespdk_sys::{
+    SPDK_NOTIFY_MAX_CTX_SIZE, SPDK_NOTIFY_MAX_NAME_SIZE, SPDK_RPC_RUNTIME, spdk_notify_type,
+};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -11,18 +16,18 @@ use crate::rpc::{RpcError, method, no_params, params};
 /// So many events are kept; older ones are forgotten.
 const EVENTS_MAX: usize = 1024;
 
-/// The kinds that there are.
-const TYPES: [&str; 3] = ["bdev_register", "bdev_unregister", "bdev_resize"];
-
 struct Events {
-    /// The last ones, oldest first: kind and name.
-    kept: std::collections::VecDeque<(&'static str, String)>,
+    /// The kinds that there are: `struct spdk_notify_type` each, for ever.
+    kinds: Vec<&'static str>,
+    /// The last ones, oldest first: kind, and what it happened to.
+    kept: VecDeque<(String, String)>,
     /// Number of the next one.
     next: u64,
 }
 
 static EVENTS: Mutex<Events> = Mutex::new(Events {
-    kept: std::collections::VecDeque::new(),
+    kinds: Vec::new(),
+    kept: VecDeque::new(),
     next: 0,
 });
 
@@ -30,17 +35,61 @@ fn events() -> MutexGuard<'static, Events> {
     EVENTS.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Notes an event of one of the [`TYPES`]. Any thread.
-pub(crate) fn send(kind: &str, name: &str) {
-    let Some(kind) = TYPES.into_iter().find(|known| *known == kind) else {
-        return;
-    };
+#[unsafe(no_mangle)]
+unsafe extern "C" fn spdk_notify_type_register(type_: *const c_char) -> *mut spdk_notify_type {
+    if type_.is_null() {
+        error_log!("Invalid notification type\n");
+        return ptr::null_mut();
+    }
+    // SAFETY: a C string, by contract.
+    let name = unsafe { CStr::from_ptr(type_) }.to_string_lossy();
+    if name.is_empty() || name.len() >= SPDK_NOTIFY_MAX_NAME_SIZE {
+        error_log!("Notification type '{name}' too short or too long\n");
+        return ptr::null_mut();
+    }
+    let kinds = &mut events().kinds;
+    let known = kinds.iter().copied().find(|kind| *kind == name);
+    let kind = known.unwrap_or_else(|| {
+        let kind = String::leak(name.into_owned());
+        kinds.push(kind);
+        kind
+    });
+    kind.as_ptr().cast_mut().cast()
+}
+
+#[unsafe(no_mangle)]
+unsafe extern "C" fn spdk_notify_send(type_: *const c_char, ctx: *const c_char) -> u64 {
+    // SAFETY: C strings, by contract.
+    let [kind, name] = unsafe { [type_, ctx].map(|text| CStr::from_ptr(text)) };
+    send(&kind.to_string_lossy(), &name.to_string_lossy())
+}
+
+same_as_declared!(spdk_notify_type_register, spdk_notify_send);
+
+/// So much of a text as fits into `len` bytes.
+fn cut(text: &str, len: usize) -> &str {
+    let mut end = len.min(text.len());
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    &text[..end]
+}
+
+/// Notes an event. Any thread. Its number.
+pub(crate) fn send(kind: &str, name: &str) -> u64 {
+    let [kind, name] = [
+        (kind, SPDK_NOTIFY_MAX_NAME_SIZE),
+        (name, SPDK_NOTIFY_MAX_CTX_SIZE),
+    ]
+    .map(|(text, size)| cut(text, size - 1).to_owned());
     let mut events = events();
     if events.kept.len() == EVENTS_MAX {
         events.kept.pop_front();
     }
-    events.kept.push_back((kind, name.to_owned()));
+    events.kept.push_back((kind, name));
+    let number = events.next;
     events.next += 1;
+    number
 }
 
 pub(super) fn register() {
@@ -54,7 +103,7 @@ pub(super) fn register() {
 
 fn get_types(given: Option<Value>) -> Result<Value, RpcError> {
     no_params("notify_get_types", given)?;
-    Ok(json!(TYPES))
+    Ok(json!(events().kinds))
 }
 
 #[derive(Default, Deserialize)]

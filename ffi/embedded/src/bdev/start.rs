@@ -54,6 +54,10 @@ pub(crate) fn start(done: impl FnOnce(c_int) + 'static) {
         done(rc);
         return;
     }
+    for kind in [c"bdev_register", c"bdev_unregister", c"bdev_resize"] {
+        // SAFETY: a C string.
+        unsafe { spdk_notify_type_register(kind.as_ptr()) };
+    }
     pool::start();
     replace(Stage::Initialising(Box::new(done)));
     let modules = registry().modules.clone();
