@@ -1,12 +1,16 @@
 //! The bdev module.
 
+use alloc::string::String;
 use core::ffi::CStr;
 
+use barespdk::json::ArrayWriter;
 use barespdk::log_error;
 use barespdk::module::{Driver, Module};
 
+use crate::assembly;
 use crate::mirror::Mirror;
 use crate::mirrors;
+use crate::rpc::options;
 
 /// The module that SPDK knows as `raid1`.
 pub(crate) static MODULE: Module<Raid1> = Module::new();
@@ -21,8 +25,22 @@ impl Driver for Raid1 {
 
     const NAME: &'static CStr = c"raid1";
 
+    const EXAMINES: bool = true;
+
+    fn shutdown() {
+        assembly::shutdown();
+    }
+
     fn fini() {
         mirrors::clear();
+    }
+
+    async fn examine(name: String) {
+        assembly::examine(name).await;
+    }
+
+    fn write_config(calls: &mut ArrayWriter<'_>) {
+        options::write_config(calls);
     }
 }
 

@@ -39,6 +39,7 @@ extern crate alloc;
 // has no name here.
 extern crate std as _;
 
+mod assembly;
 mod channel;
 mod driver;
 mod format;

@@ -49,6 +49,15 @@ pub(crate) fn find_by_leg(base: &str) -> Option<(Bdev<Mirror>, Slot)> {
     })
 }
 
+/// Whether a bdev, by its own name, is a leg of a mirror.
+pub(crate) fn is_leg(bdev: &str) -> bool {
+    let is_one = |mirror: &Bdev<Mirror>| {
+        let legs = mirror.device().legs.lock();
+        legs.open().any(|(_, leg)| leg.is(bdev))
+    };
+    all().iter().any(is_one)
+}
+
 pub(crate) fn all() -> Vec<Bdev<Mirror>> {
     MIRRORS.lock().clone()
 }

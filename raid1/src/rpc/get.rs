@@ -3,14 +3,16 @@
 use barespdk::json::{ObjectWriter, ValueWriter};
 use barespdk::rpc::{Json, Params, Reply, RpcError};
 
-use crate::mirrors;
+use crate::{assembly, mirrors};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Category {
     All,
     Online,
-    /// Without metadata no mirror waits for legs, and none is kept after it went offline.
-    Nothing,
+    /// Arrays that wait: for legs, for a choice, or to be started.
+    Configuring,
+    /// What goes offline is kept by its legs alone.
+    Offline,
 }
 
 pub(super) fn get_bdevs(mut params: Params<'_>) -> Result<impl Reply + use<>, RpcError> {
@@ -19,23 +21,29 @@ pub(super) fn get_bdevs(mut params: Params<'_>) -> Result<impl Reply + use<>, Rp
         &[
             ("all", Category::All),
             ("online", Category::Online),
-            ("configuring", Category::Nothing),
-            ("offline", Category::Nothing),
+            ("configuring", Category::Configuring),
+            ("offline", Category::Offline),
         ],
     )?;
     params.finish()?;
     Ok(Json(move |writer: ValueWriter<'_>| {
         writer.array(|list| {
-            let mirrors = if category == Category::Nothing {
-                Default::default()
-            } else {
-                mirrors::all()
+            let mirrors = match category {
+                Category::All | Category::Online => mirrors::all(),
+                Category::Configuring | Category::Offline => Default::default(),
             };
             for mirror in mirrors {
                 list.object(|object: &mut ObjectWriter<'_>| {
                     object.field("name", mirror.name());
                     super::info::describe(mirror.device(), object);
                 });
+            }
+            let arrays = match category {
+                Category::All | Category::Configuring => assembly::all(),
+                Category::Online | Category::Offline => Default::default(),
+            };
+            for array in arrays {
+                list.object(|object| assembly::describe(&array, object));
             }
         });
     }))

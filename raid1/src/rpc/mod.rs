@@ -4,7 +4,10 @@ mod add;
 mod create;
 mod get;
 pub(crate) mod info;
+pub(crate) mod options;
 mod remove;
+mod start;
+mod stop;
 
 #[cfg(not(test))]
 use barespdk::rpc::{Method, States};
@@ -21,6 +24,9 @@ barespdk::rpc_methods!(
         States::RUNTIME,
         remove::remove_base_bdev
     ),
+    Method::sync(c"raid1_set_options", States::ANY, options::set_options),
+    Method::asynchronous(c"raid1_start", States::RUNTIME, start::start),
+    Method::asynchronous(c"raid1_stop", States::RUNTIME, stop::stop),
 );
 
 /// The longest name of a mirror, in bytes: what a superblock of `bdev_raid` holds.

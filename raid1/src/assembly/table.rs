@@ -1,0 +1,198 @@
+//! Arrays whose legs have been seen, but that are not online. Used on the app thread.
+
+use alloc::string::String;
+use alloc::vec::Vec;
+use core::mem;
+
+use barespdk::bdev::Desc;
+use barespdk::mutex::Mutex;
+use barespdk::uuid::Uuid;
+
+use super::decision::Wish;
+use crate::format::Superblock;
+
+/// A bdev that is a leg.
+#[derive(Clone, Debug)]
+pub(super) struct Candidate {
+    /// Of the bdev.
+    pub(super) name: String,
+    pub(super) bdev_uuid: Uuid,
+    pub(super) superblock: Superblock,
+    /// Open for reading, so that we hear when it goes.
+    _desc: Desc,
+}
+
+impl Candidate {
+    pub(super) fn new(desc: Desc, superblock: Superblock) -> Self {
+        Self {
+            name: desc.name().into(),
+            bdev_uuid: desc.uuid(),
+            superblock,
+            _desc: desc,
+        }
+    }
+}
+
+/// An array that waits.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Array {
+    pub(super) uuid: Uuid,
+    /// In the order in which they came.
+    pub(super) candidates: Vec<Candidate>,
+    /// Since the first leg was seen.
+    pub(super) waited_ms: u64,
+    /// It was asked for, or has waited long enough: it may start without legs that are missing.
+    pub(super) degraded: bool,
+    /// The name of the bdev whose history was chosen.
+    pub(super) source: Option<String>,
+    /// By RPC: it does not start by itself.
+    pub(super) stopped: bool,
+    /// Somebody tries to bring it online; and is to try again.
+    busy: bool,
+    again: bool,
+    /// Why it is not online.
+    pub(super) waits_for: String,
+}
+
+impl Array {
+    /// The superblock to go by in what is told of it.
+    pub(super) fn authority(&self) -> Option<&Superblock> {
+        let superblocks = self.candidates.iter().map(|leg| &leg.superblock);
+        superblocks.max_by_key(|superblock| superblock.generation)
+    }
+
+    pub(super) fn name(&self) -> &str {
+        self.authority()
+            .map_or("", |superblock| superblock.name.as_str())
+    }
+
+    /// What whoever starts it has said, of these legs.
+    pub(super) fn wish(&self) -> Wish {
+        let source = self.source.as_ref().and_then(|source| {
+            self.candidates
+                .iter()
+                .position(|candidate| candidate.name == *source)
+        });
+        Wish {
+            degraded: self.degraded,
+            source,
+        }
+    }
+}
+
+static ARRAYS: Mutex<Vec<Array>> = Mutex::new(Vec::new());
+
+/// Notes a leg.
+pub(super) fn insert(candidate: Candidate) {
+    let uuid = candidate.superblock.uuid;
+    let mut arrays = ARRAYS.lock();
+    let old = match arrays.iter_mut().find(|array| array.uuid == uuid) {
+        Some(array) => {
+            let place = array
+                .candidates
+                .iter_mut()
+                .find(|other| other.name == candidate.name);
+            match place {
+                Some(place) => Some(mem::replace(place, candidate)),
+                None => {
+                    array.candidates.push(candidate);
+                    None
+                }
+            }
+        }
+        None => {
+            arrays.push(Array {
+                uuid,
+                candidates: alloc::vec![candidate],
+                ..Array::default()
+            });
+            None
+        }
+    };
+    drop(arrays);
+    drop(old);
+}
+
+/// Forgets a leg, and its array with the last one.
+pub(super) fn forget(name: &str) {
+    let mut dropped = Vec::new();
+    let mut arrays = ARRAYS.lock();
+    for array in arrays.iter_mut() {
+        dropped.extend(array.candidates.extract_if(.., |leg| leg.name == name));
+    }
+    arrays.retain(|array| !array.candidates.is_empty() || array.busy);
+    drop(arrays);
+    // What is dropped is dropped when the lock is free.
+    drop(dropped);
+}
+
+pub(super) fn knows(uuid: Uuid, name: &str) -> bool {
+    with(uuid, |array| {
+        array.candidates.iter().any(|leg| leg.name == name)
+    })
+    .unwrap_or(false)
+}
+
+/// Does something with an array, if there is one. `change` must not drop legs.
+pub(super) fn with<R>(uuid: Uuid, change: impl FnOnce(&mut Array) -> R) -> Option<R> {
+    let mut arrays = ARRAYS.lock();
+    arrays
+        .iter_mut()
+        .find(|array| array.uuid == uuid)
+        .map(change)
+}
+
+/// Takes all legs of an array, which stays as long as somebody works on it.
+pub(super) fn take_legs(uuid: Uuid) -> Vec<Candidate> {
+    with(uuid, |array| mem::take(&mut array.candidates)).unwrap_or_default()
+}
+
+/// All that wait, as they are now.
+pub(crate) fn all() -> Vec<Array> {
+    let waits = |array: &&Array| !array.candidates.is_empty();
+    ARRAYS.lock().iter().filter(waits).cloned().collect()
+}
+
+/// One that waits, by its name or uuid.
+pub(super) fn find(key: &str) -> Option<Array> {
+    let uuid = Uuid::parse(key).ok();
+    all()
+        .into_iter()
+        .find(|array| array.name() == key || Some(array.uuid) == uuid)
+}
+
+/// Lets the caller alone work on an array, or has whoever does so look again.
+pub(super) fn begin(uuid: Uuid) -> bool {
+    with(uuid, |array| {
+        array.again |= array.busy;
+        !mem::replace(&mut array.busy, true)
+    })
+    .unwrap_or(false)
+}
+
+/// Ends what [`begin`] began, unless there is a reason to look again.
+pub(super) fn end(uuid: Uuid) -> bool {
+    let ended = with(uuid, |array| {
+        array.busy = mem::take(&mut array.again);
+        !array.busy
+    });
+    ARRAYS
+        .lock()
+        .retain(|array| !array.candidates.is_empty() || array.busy);
+    ended.unwrap_or(true)
+}
+
+pub(super) fn is_busy(uuid: Uuid) -> bool {
+    with(uuid, |array| array.busy).unwrap_or(false)
+}
+
+/// Makes whoever works on an array look again.
+pub(super) fn look_again(uuid: Uuid) {
+    let _gone = with(uuid, |array| array.again = true);
+}
+
+/// Forgets all.
+pub(super) fn clear() {
+    let dropped = mem::take(&mut *ARRAYS.lock());
+    drop(dropped);
+}

@@ -1,0 +1,115 @@
+//! Why an array waits, in words, and how it is shown.
+
+use alloc::format;
+use alloc::string::String;
+use alloc::vec::Vec;
+
+use barespdk::json::{ArrayWriter, ObjectWriter};
+use barespdk::uuid::Uuid;
+
+use super::decision::Decision;
+use super::table::{Array, Candidate};
+use crate::format::LegState;
+use crate::legs::Slot;
+
+/// What an array waits for.
+pub(super) fn of(decision: &Decision, found: &[Candidate]) -> String {
+    match decision {
+        Decision::Wait {
+            missing,
+            could_start,
+            authority,
+        } => {
+            let missing: Vec<String> = missing
+                .iter()
+                .map(|slot| leg_of(slot, found.get(*authority)))
+                .collect();
+            let hint = match could_start {
+                true => "; 'raid1_start' starts it without",
+                false => "; none of those here is in sync",
+            };
+            format!("{}{hint}", missing.join(", "))
+        }
+        Decision::SplitBrain(histories) => {
+            let histories: Vec<String> = histories
+                .iter()
+                .map(|legs| history_of(legs, found))
+                .collect();
+            format!(
+                "a choice, 'raid1_start' with 'source': split brain, {} went on alone",
+                histories.join(" and ")
+            )
+        }
+        Decision::SeveralLives(lives) => {
+            let lives: Vec<String> = lives.iter().map(|legs| history_of(legs, found)).collect();
+            format!(
+                "a choice, 'raid1_start' with 'source': {} are of arrays that had this uuid in other \
+                 lives",
+                lives.join(" and ")
+            )
+        }
+        Decision::NoneUpToDate => String::from("a leg that is in sync and up to date"),
+        Decision::Online(_) => String::new(),
+    }
+}
+
+fn leg_of(slot: Slot, authority: Option<&Candidate>) -> String {
+    let entry = authority.map(|leg| &leg.superblock.legs[slot.index()]);
+    let name = entry.map_or("", |entry| entry.base_name.as_str());
+    format!("slot {} (was bdev '{name}')", slot.index())
+}
+
+fn history_of(legs: &[usize], found: &[Candidate]) -> String {
+    let legs: Vec<String> = legs
+        .iter()
+        .filter_map(|leg| found.get(*leg))
+        .map(|leg| {
+            format!(
+                "'{}' (slot {}, generation {})",
+                leg.name, leg.superblock.own_slot, leg.superblock.generation
+            )
+        })
+        .collect();
+    format!("[{}]", legs.join(", "))
+}
+
+/// Writes what `bdev_raid_get_bdevs` writes of an array that waits.
+pub(crate) fn describe(array: &Array, object: &mut ObjectWriter<'_>) {
+    let Some(authority) = array.authority() else {
+        return;
+    };
+    let counts = |state| matches!(state, LegState::InSync | LegState::Rebuilding);
+    let operational = authority.present().filter(|(_, leg)| counts(leg.state));
+    object.field("name", array.name());
+    object.field("uuid", &array.uuid);
+    object.field("strip_size_kb", &0_u32);
+    object.field("state", "configuring");
+    object.field("raid_level", "raid1");
+    object.field("superblock", &true);
+    object.field("num_base_bdevs", &u32::from(authority.num_legs));
+    object.field("num_base_bdevs_discovered", &array.candidates.len());
+    object.field("num_base_bdevs_operational", &operational.count());
+    object.array("base_bdevs_list", |list| base_bdevs(array, list));
+    object.field("generation", &authority.generation);
+    object.field("waits_for", array.waits_for.as_str());
+}
+
+fn base_bdevs(array: &Array, list: &mut ArrayWriter<'_>) {
+    let Some(authority) = array.authority() else {
+        return;
+    };
+    for slot in 0..authority.num_legs {
+        let entry = authority.leg(slot).copied().unwrap_or_default();
+        let here = array
+            .candidates
+            .iter()
+            .find(|leg| leg.superblock.own_slot == slot);
+        list.object(|object| {
+            object.field("name", &here.map(|leg| leg.name.as_str()));
+            object.field("uuid", &here.map_or(Uuid::NIL, |leg| leg.bdev_uuid));
+            object.field("is_configured", &here.is_some());
+            object.field("data_offset", &entry.data_offset_blocks);
+            object.field("data_size", &authority.data_size_blocks);
+        });
+    }
+}
