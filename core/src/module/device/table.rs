@@ -159,6 +159,10 @@ unsafe fn make_channel<D: Device>(
     context: NonNull<ChannelContext<D>>,
 ) -> Result<(), Errno> {
     let (runtime, record) = (RuntimeRef::current()?, Record::current()?);
+    if record.is_closed() {
+        // A walk over the channels would pass this one over: its thread takes no message any more.
+        return Err(Errno::ESHUTDOWN);
+    }
     // SAFETY: it is written or taken out before this thread takes a message, and taken out by
     // `destroy_channel`.
     unsafe { node.channels.insert(&record, context)? };
