@@ -59,13 +59,11 @@ impl Fresh<'_> {
             })?;
             all.insert(slot);
         }
-        let regions = Regions::new(
-            layout.region_size_blocks.ilog2(),
-            layout.num_regions as usize,
-        );
+        let regions = Regions::new(layout.region_size_blocks.ilog2());
         if !self.assume_clean && self.legs.len() > 1 {
-            regions.dirty.fill();
-            regions.unequal.fill();
+            let all = 0..=layout.num_regions as usize - 1;
+            regions.dirty.insert_all(all.clone());
+            regions.unequal.insert_all(all);
         }
         let failed = record.begin(all, &regions).await;
         if let Some(leg) = failed

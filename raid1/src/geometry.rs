@@ -71,7 +71,9 @@ pub(crate) fn fits(leg: &Leg, mirror: &Mirror) -> Result<(), String> {
     if leg.desc.is_zoned() {
         return Err(String::from("is zoned"));
     }
-    let needed = mirror.data_offset_blocks.saturating_add(mirror.num_blocks);
+    let needed = mirror
+        .data_offset_blocks
+        .saturating_add(mirror.num_blocks());
     if leg.desc.num_blocks() < needed {
         return Err(format!(
             "has {} blocks, {needed} are needed",

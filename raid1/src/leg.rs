@@ -32,7 +32,8 @@ impl Leg {
         let (mirror, base) = (mirror.to_string(), name.to_string());
         let desc = Desc::open(name, Access::Write, move |event| match event {
             Event::Removed => keeper::on_removed(&mirror, &base),
-            Event::Resized | Event::MediaManagement | Event::Other(_) => {}
+            Event::Resized => keeper::on_resized(&mirror),
+            Event::MediaManagement | Event::Other(_) => {}
         })?;
         Ok(Self {
             name: name.to_string(),

@@ -2,7 +2,7 @@
 
 use alloc::string::String;
 use core::future::Future;
-use core::sync::atomic::{AtomicBool, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use barespdk::bdev::{IoType, Status};
 use barespdk::errno::Errno;
@@ -12,12 +12,13 @@ use barespdk::mutex::Mutex;
 use barespdk::uuid::Uuid;
 
 use crate::channel::{Channel, Modes};
-use crate::format::Superblock;
+use crate::format::{REGIONS_MAX, Superblock};
 use crate::geometry::Supported;
 use crate::io;
 use crate::keeper::{self, Desk, Ending, Job};
 use crate::legs::Legs;
 use crate::ranges::Ranges;
+use crate::region_map::RegionMap;
 use crate::regions::Regions;
 use crate::rpc::info;
 
@@ -25,7 +26,8 @@ use crate::rpc::info;
 pub(crate) struct Mirror {
     pub(crate) name: String,
     pub(crate) uuid: Uuid,
-    pub(crate) num_blocks: u64,
+    /// It grows when the smallest leg does.
+    pub(crate) num_blocks: AtomicU64,
     /// Where the mirror's first block is on each leg.
     pub(crate) data_offset_blocks: u64,
     pub(crate) supported: Supported,
@@ -117,7 +119,17 @@ impl Mirror {
     /// How many regions there are, also of a mirror without metadata, where they count for a rebuild
     /// alone.
     pub(crate) fn num_regions(&self) -> usize {
-        usize::try_from(self.num_blocks.div_ceil(self.region_blocks())).unwrap_or(usize::MAX)
+        usize::try_from(self.num_blocks().div_ceil(self.region_blocks())).unwrap_or(usize::MAX)
+    }
+
+    /// The size.
+    pub(crate) fn num_blocks(&self) -> u64 {
+        self.num_blocks.load(Ordering::Relaxed)
+    }
+
+    /// A set of regions, empty, with room for those that a mirror which grows may get.
+    pub(crate) fn region_map(&self) -> RegionMap {
+        RegionMap::new(self.num_regions().max(REGIONS_MAX as usize))
     }
 
     /// Releases the blocks of a write that has ended.

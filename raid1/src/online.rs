@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::sync::atomic::AtomicBool;
+use core::sync::atomic::{AtomicBool, AtomicU64};
 
 use barespdk::errno::Errno;
 use barespdk::module::{Bdev, Options};
@@ -77,7 +77,7 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
     let device = Mirror {
         name: name.to_string(),
         uuid,
-        num_blocks: options.num_blocks,
+        num_blocks: AtomicU64::new(options.num_blocks),
         data_offset_blocks,
         supported: Supported::by(&open),
         legs: Mutex::new(Legs::new(places)),

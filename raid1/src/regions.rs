@@ -12,6 +12,7 @@
 use alloc::sync::Arc;
 use core::ops::RangeInclusive;
 
+use crate::format::REGIONS_MAX;
 use crate::region_map::RegionMap;
 
 /// The regions of a mirror.
@@ -28,8 +29,9 @@ pub(crate) struct Regions {
 }
 
 impl Regions {
-    /// Clean regions of `1 << shift` blocks.
-    pub(crate) fn new(shift: u32, num_regions: usize) -> Self {
+    /// Clean regions of `1 << shift` blocks; with room for those that a mirror which grows may get.
+    pub(crate) fn new(shift: u32) -> Self {
+        let num_regions = REGIONS_MAX as usize;
         Self {
             shift,
             dirty: RegionMap::new(num_regions),

@@ -87,8 +87,8 @@ impl Keeper {
         }
         // What was written meanwhile is dirty still, and may have missed it.
         if known.is_none() {
-            let all = RegionMap::new(device.num_regions());
-            all.fill();
+            let all = device.region_map();
+            all.insert_all(0..=device.num_regions() - 1);
             self.missed[slot.index()] = Some(Arc::new(all));
         }
         let failed = self.record_state(LegSet::of(slot)).await;
@@ -254,7 +254,7 @@ impl Keeper {
             return;
         };
         // As it was before the flush: what is copied after it is not safe on the leg yet.
-        let copied = RegionMap::new(device.num_regions());
+        let copied = device.region_map();
         copied.insert_from(&missed);
         if !record.flush(LegSet::of(slot)).await.is_empty() {
             let _ = self

@@ -24,7 +24,6 @@ use crate::format::{BitmapId, LegState};
 use crate::legs::{LegSet, Slot, Standing, TakeOut};
 use crate::mirror::Mirror;
 use crate::mirrors;
-use crate::region_map::RegionMap;
 
 /// Why a leg is taken out: it did not write what another did.
 pub(crate) const FAILED_WRITE: Reason = "it failed a write";
@@ -74,6 +73,13 @@ pub(crate) fn on_removed(mirror: &str, base: &str) {
     let (mirror, base) = (mirror.to_string(), base.to_string());
     if let Err(errno) = runtime::spawn_local(follow_removed(mirror, base)) {
         log_error!("raid1: a removed base bdev cannot be closed: {errno}");
+    }
+}
+
+/// A base bdev has another size. On the app thread.
+pub(crate) fn on_resized(mirror: &str) {
+    if let Some(mirror) = mirrors::find(mirror) {
+        mirror.device().desk.put(Job::Resized);
     }
 }
 
@@ -215,13 +221,17 @@ impl Keeper {
         {
             return false;
         }
-        let failed = self.record_state(LegSet::of(slot)).await;
+        // What was copied from it meanwhile may have been lost already.
+        let copied_to = self.device().legs.lock().of_standing(Standing::Rebuilding);
+        let failed = self.record_state(copied_to).await;
         let recorded = match self.leave_all(failed) {
             Ok(false) => true,
             Ok(true) => self.finish().await.is_ok(),
             Err(_) => false,
         };
-        self.start_rebuild(slot).await;
+        for slot in copied_to.iter() {
+            self.start_rebuild(slot).await;
+        }
         recorded
     }
 
@@ -278,11 +288,10 @@ impl Keeper {
     fn note_missed(&mut self, slot: Slot) {
         let mirror = self.mirror.clone();
         let device = mirror.device();
-        let missed = self.missed[slot.index()]
-            .get_or_insert_with(|| Arc::new(RegionMap::new(device.num_regions())));
+        let missed = self.missed[slot.index()].get_or_insert_with(|| Arc::new(device.region_map()));
         match &device.regions {
             Some(regions) => missed.insert_from(&regions.dirty),
-            None => missed.fill(),
+            None => missed.insert_all(0..=device.num_regions() - 1),
         }
     }
 }

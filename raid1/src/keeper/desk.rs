@@ -28,6 +28,8 @@ pub(crate) enum Job {
     Suspect(RangeInclusive<usize>, Sender<()>),
     /// A bdev becomes a leg.
     Add(Arrival, Sender<Result<Slot, Refusal>>),
+    /// A leg has another size.
+    Resized,
     /// A leg that was rebuilt has all that the others have. The number tells one rebuild from the next.
     Rebuilt(Slot, u64),
     /// All that legs had differently is equal, says this resync.

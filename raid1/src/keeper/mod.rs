@@ -13,6 +13,7 @@ mod arrival;
 mod departure;
 mod desk;
 mod ending;
+mod growth;
 mod intent;
 mod media;
 mod record;
@@ -32,7 +33,7 @@ use barespdk::runtime;
 
 pub(crate) use self::arrival::Arrival;
 pub(crate) use self::departure::{
-    FAILED_WRITE, UNREACHABLE, begin_to_eject, demote, eject, on_removed,
+    FAILED_WRITE, UNREACHABLE, begin_to_eject, demote, eject, on_removed, on_resized,
 };
 pub(crate) use self::desk::{Desk, Ending, Job};
 pub(crate) use self::record::Record;
@@ -133,6 +134,7 @@ impl Keeper {
                     Job::Add(arrival, done) => {
                         let _ = done.send(self.add(arrival).await);
                     }
+                    Job::Resized => self.resized().await,
                     Job::Rebuilt(slot, number) => self.rebuilt(slot, number).await,
                     Job::Resynced(number) => self.resynced(number).await,
                     Job::End(ending, done) => {

@@ -109,7 +109,7 @@ impl Copying for Work {
 
     fn shape(&self) -> Shape {
         Shape {
-            num_blocks: self.device().num_blocks,
+            num_blocks: self.device().num_blocks(),
             region_blocks: self.device().region_blocks(),
         }
     }

@@ -47,7 +47,7 @@ fn base_bdevs(mirror: &Mirror, legs: &Legs, report: &Report, list: &mut ArrayWri
             object.field("uuid", &leg.map_or(Uuid::NIL, |leg| leg.uuid));
             object.field("is_configured", &(standing == Standing::InSync));
             object.field("data_offset", &mirror.data_offset_blocks);
-            object.field("data_size", &mirror.num_blocks);
+            object.field("data_size", &mirror.num_blocks());
             state(slot, standing, report, object);
         });
     }
