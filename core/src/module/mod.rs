@@ -13,6 +13,7 @@
 mod answer;
 mod by_name;
 mod device;
+mod fan;
 mod fan_out;
 mod lanes;
 mod options;
@@ -32,8 +33,8 @@ use barespdk_sys as ffi;
 
 pub use answer::RequestId;
 pub use device::{Bdev, Device, Refused};
+pub use fan::LANES_MAX;
 pub use fan_out::{Failed, FanOut};
-pub use lanes::LANES_MAX;
 pub use options::{Options, Zones};
 pub use pass::{Pass, PassedOn};
 pub use request::{GetBuffer, Request};

@@ -4,7 +4,8 @@ use core::ptr::NonNull;
 
 use barespdk_sys as ffi;
 
-use super::lanes::{Fan, Lanes, Outcome};
+use super::fan::{Fan, Outcome};
+use super::lanes::Lanes;
 use super::request::Front;
 use crate::bdev::data::task_of;
 use crate::bdev::{Channel, IoType};

@@ -20,8 +20,8 @@ use core::task::{Context, Poll, Waker};
 
 use barespdk_sys as ffi;
 
+use super::fan::{Fan, Outcome};
 use super::fan_out::FanOut;
-use super::lanes::{Fan, Outcome};
 use crate::bdev::data::task_of;
 use crate::bdev::{Data, IoType, Status};
 use crate::errno::Errno;
