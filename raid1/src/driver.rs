@@ -3,6 +3,7 @@
 use alloc::string::String;
 use core::ffi::CStr;
 
+use barespdk::errno::Errno;
 use barespdk::json::ArrayWriter;
 use barespdk::log_error;
 use barespdk::module::{Driver, Module};
@@ -10,6 +11,7 @@ use barespdk::module::{Driver, Module};
 use crate::assembly;
 use crate::mirror::Mirror;
 use crate::mirrors;
+use crate::news;
 use crate::rpc::options;
 
 /// The module that SPDK knows as `raid1`.
@@ -24,6 +26,11 @@ impl Driver for Raid1 {
     type Device = Mirror;
 
     const NAME: &'static CStr = c"raid1";
+
+    fn init() -> Result<(), Errno> {
+        news::register();
+        Ok(())
+    }
 
     const EXAMINES: bool = true;
 

@@ -52,6 +52,7 @@ mod legs;
 mod mirror;
 mod mirrors;
 mod nbd;
+mod news;
 mod online;
 mod ranges;
 mod recovery;

@@ -16,6 +16,7 @@ use crate::leg::Leg;
 use crate::legs::{Legs, Standing};
 use crate::mirror::Mirror;
 use crate::mirrors;
+use crate::news;
 use crate::ranges::Ranges;
 use crate::regions::Regions;
 
@@ -97,5 +98,6 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
         .map_err(|(errno, _)| errno)?;
     mirrors::add(mirror.clone());
     Keeper::start(mirror.clone(), record, missed)?;
+    news::of_mirror(news::ONLINE, mirror.name());
     Ok(mirror)
 }

@@ -17,6 +17,7 @@ use super::{Keeper, words};
 use crate::format::{LegEntry, LegState, Name};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
+use crate::news;
 use crate::region_map::RegionMap;
 
 /// A bdev, open and claimed, that becomes a leg.
@@ -105,6 +106,7 @@ impl Keeper {
                 .map_or(0, |missed| missed.count()),
             device.num_regions()
         );
+        news::of_leg(news::LEG_REBUILDING, mirror.name(), &leg.name);
         self.start_rebuild(slot).await;
         Ok(slot)
     }
@@ -229,6 +231,7 @@ impl Keeper {
             mirror.name(),
             self.name_of(slot)
         );
+        news::of_leg(news::LEG_IN_SYNC, mirror.name(), &self.name_of(slot));
         let idle = self.rebuilds.iter().all(Option::is_none);
         if device.regions.is_none() && idle && device.set_ordered(false) {
             let _ordered_for_nothing = self.each(|channel| channel.set_ordered(false)).await;
@@ -319,5 +322,6 @@ impl Keeper {
             let _tried_again = self.finish().await;
         }
         log_notice!("raid1 {}: its base bdevs are equal", mirror.name());
+        news::of_mirror(news::RESYNCED, mirror.name());
     }
 }

@@ -24,6 +24,7 @@ use crate::format::{BitmapId, LegState};
 use crate::legs::{LegSet, Slot, Standing, TakeOut};
 use crate::mirror::Mirror;
 use crate::mirrors;
+use crate::news;
 
 /// Why a leg is taken out: it did not write what another did.
 pub(crate) const FAILED_WRITE: Reason = "it failed a write";
@@ -136,6 +137,7 @@ impl Keeper {
                 "raid1 {}: base bdev '{base}' is out: {reason}",
                 self.mirror.name()
             );
+            news::of_leg(news::LEG_OUT, self.mirror.name(), &base);
             self.unfinished.insert(slot);
             self.stop_rebuild(slot);
         }
@@ -213,6 +215,11 @@ impl Keeper {
             "raid1 {}: base bdev '{}' is rebuilt: {reason}",
             self.mirror.name(),
             self.name_of(slot)
+        );
+        news::of_leg(
+            news::LEG_REBUILDING,
+            self.mirror.name(),
+            &self.name_of(slot),
         );
         if self
             .each(move |channel| channel.stop_reading(slot))

@@ -7,6 +7,7 @@ use barespdk::{log_error, log_notice, log_warn};
 use super::{Keeper, words};
 use crate::format::{BitmapId, Layout, REGIONS_MAX};
 use crate::legs::{LEGS_MAX, LegSet, Standing};
+use crate::news;
 
 impl Keeper {
     /// Follows the smallest leg, if that has grown.
@@ -81,10 +82,13 @@ impl Keeper {
             self.start_rebuild(slot).await;
         }
         match mirror.resize(new) {
-            Ok(()) => log_notice!(
-                "raid1 {}: it has {new} blocks now, {old} before",
-                mirror.name()
-            ),
+            Ok(()) => {
+                log_notice!(
+                    "raid1 {}: it has {new} blocks now, {old} before",
+                    mirror.name()
+                );
+                news::of_mirror(news::GROWN, mirror.name());
+            }
             Err(errno) => log_error!("raid1 {}: it does not grow: {errno}", mirror.name()),
         }
     }
