@@ -66,7 +66,7 @@ def test_created_listed_and_deleted(start, stock, scratch, host, kind, memory):
     app = start(host, memory=memory)
     mirrors = Mirrors(app, stock)
     legs = make_legs(app, scratch, kind)
-    assert mirrors.create("M", legs) is True
+    assert mirrors.create("M", legs, superblock=False) is True
     (entry,) = mirrors.list()
     assert entry["name"] == "M"
     assert entry["state"] == "online"
@@ -84,13 +84,13 @@ def test_created_listed_and_deleted(start, stock, scratch, host, kind, memory):
     assert mirrors.delete("M") is True
     assert mirrors.list() == []
     assert not any(app.call("bdev_get_bdevs", name=leg)[0]["claimed"] for leg in legs)
-    assert mirrors.create("M", legs) is True
+    assert mirrors.create("M", legs, superblock=False) is True
     assert app.stop() == 0
 
 
 def test_same_shapes_as_spdks_own_module(app, mirrors, scratch):
     legs = make_legs(app, scratch, "malloc", 4)
-    mirrors.create("ours", legs[:2])
+    mirrors.create("ours", legs[:2], superblock=False)
     theirs = Mirrors(app, stock=True)
     try:
         theirs.create("theirs", legs[2:])
@@ -128,7 +128,7 @@ def test_capacity_of_the_smallest_leg(app, mirrors):
     for name, mebibytes in (("L0", 32), ("L1", 8), ("L2", 16)):
         method, params = config.malloc(name, mebibytes)
         app.call(method, **params)
-    mirrors.create("M", ["L0", "L1", "L2"])
+    mirrors.create("M", ["L0", "L1", "L2"], superblock=False)
     assert app.call("bdev_get_bdevs", name="M")[0]["num_blocks"] == 8 << 20 >> 9
 
 
@@ -136,8 +136,8 @@ def test_capacity_of_the_smallest_leg(app, mirrors):
 def test_saved_and_restored(start, stock, scratch, host, memory):
     first = start(host, memory=memory)
     mirrors = Mirrors(first, stock)
-    mirrors.create("A", make_legs(first, scratch, "aio", 3))
-    mirrors.create("B", make_legs(first, scratch, "malloc"))
+    mirrors.create("A", make_legs(first, scratch, "aio", 3), superblock=False)
+    mirrors.create("B", make_legs(first, scratch, "malloc"), superblock=False)
     saved = scratch / "saved.json"
     with first.client() as client, saved.open("w", encoding="utf-8") as file:
         save_config(client, file)
@@ -160,7 +160,7 @@ def test_a_leg_that_was_taken_out_does_not_come_back(start, stock, scratch):
         pytest.skip("SPDK's own module brings it back")
     first = start("raid1")
     mirrors = Mirrors(first, stock)
-    mirrors.create("M", make_legs(first, scratch, "aio", 3))
+    mirrors.create("M", make_legs(first, scratch, "aio", 3), superblock=False)
     mirrors.remove_leg("aio1")
     saved = scratch / "saved.json"
     with first.client() as client, saved.open("w", encoding="utf-8") as file:

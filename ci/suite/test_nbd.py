@@ -128,7 +128,7 @@ def test_a_mirror_by_nbd(server, image, scratch, tool):
     for leg in ("L0", "L1"):
         method, params = config.malloc(leg, 64)
         server.app.call(method, **params)
-    Mirrors(server.app).create("Mirror0", ["L0", "L1"])
+    Mirrors(server.app).create("Mirror0", ["L0", "L1"], superblock=False)
     uri = server.start("Mirror0")["uri"]
     run(tool("nbdcopy"), image, uri)
     server.app.call("raid1_delete", name="Mirror0")

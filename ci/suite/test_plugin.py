@@ -11,7 +11,8 @@ import pytest
 from harness import config, spdk
 
 PLUGIN = "barespdk_raid1"
-COMMANDS = ["raid1_create", "raid1_delete", "raid1_get_bdevs", "raid1_remove_base_bdev"]
+COMMANDS = ["raid1_create", "raid1_delete", "raid1_get_bdevs", "raid1_remove_base_bdev",
+            "raid1_add_base_bdev", "raid1_start", "raid1_stop", "raid1_set_options"]
 SPDK_RPC = Path(sys.executable).parent / "spdk-rpc"
 
 
@@ -39,6 +40,10 @@ def test_every_command_is_listed():
 @pytest.mark.parametrize("args", [
     ["raid1_create"], ["raid1_create", "-n", "M"], ["raid1_create", "-b", "L0"], ["raid1_delete"],
     ["raid1_get_bdevs"], ["raid1_get_bdevs", "some"], ["raid1_remove_base_bdev"],
+    ["raid1_create", "-n", "M", "-b", "L0", "--sync", "some"],
+    ["raid1_create", "-n", "M", "-b", "L0", "--region-size-kib", "4k"],
+    ["raid1_add_base_bdev"], ["raid1_add_base_bdev", "M"], ["raid1_start"],
+    ["raid1_start", "M", "--uuid", "u"], ["raid1_stop"], ["raid1_set_options", "some"],
 ])
 def test_usage_errors(args):
     done = rpc(*args)
@@ -46,16 +51,31 @@ def test_usage_errors(args):
     assert "usage:" in done.stderr
 
 
-def test_the_requests(stock):
+@pytest.mark.parametrize("words, params", [
+    (["raid1_create", "-n", "M", "-b", " L0  L1 ", "--uuid", "u", "-s"],
+     {"name": "M", "base_bdevs": ["L0", "L1"], "uuid": "u", "superblock": True}),
+    (["raid1_create", "-n", "M", "-b", "L0"], {"name": "M", "base_bdevs": ["L0"]}),
+    (["raid1_create", "-n", "M", "-b", "L0", "--no-superblock"],
+     {"name": "M", "base_bdevs": ["L0"], "superblock": False}),
+    (["raid1_create", "-n", "M", "-b", "L0", "--sync", "assume_clean", "--region-size-kib", "64",
+      "--force"],
+     {"name": "M", "base_bdevs": ["L0"], "sync": "assume_clean", "region_size_kib": 64,
+      "force": True}),
+    (["raid1_add_base_bdev", "M", "L0"], {"raid_bdev": "M", "base_bdev": "L0"}),
+    (["raid1_add_base_bdev", "M", "L0", "-f"],
+     {"raid_bdev": "M", "base_bdev": "L0", "force": True}),
+    (["raid1_delete", "M"], {"name": "M"}),
+    (["raid1_delete", "M", "--keep-metadata"], {"name": "M", "keep_metadata": True}),
+    (["raid1_start", "M", "--source", "L1"], {"name": "M", "source": "L1"}),
+    (["raid1_start", "--uuid", "u"], {"uuid": "u"}),
+    (["raid1_stop", "M"], {"name": "M"}),
+    (["raid1_set_options", "--assemble-timeout-s", "5"], {"assemble_timeout_s": 5}),
+])
+def test_the_requests(words, params):
     """What is sent, seen without a server."""
-    done = rpc("--dry-run", "raid1_create", "-n", "M", "-b", " L0  L1 ", "--uuid", "u", "-s")
+    done = rpc("--dry-run", *words)
     request = json.loads(done.stdout.removeprefix("Request:\n"))
-    assert request == {"method": "raid1_create",
-                       "params": {"name": "M", "base_bdevs": ["L0", "L1"], "uuid": "u",
-                                  "superblock": True}}
-    done = rpc("--dry-run", "raid1_create", "-n", "M", "-b", "L0")
-    request = json.loads(done.stdout.removeprefix("Request:\n"))
-    assert request["params"] == {"name": "M", "base_bdevs": ["L0"]}
+    assert request == {"method": words[0], "params": params}
 
 
 def test_on_a_target(app, stock):
@@ -68,6 +88,8 @@ def test_on_a_target(app, stock):
     assert rpc("raid1_create", "-n", "M", "-b", "L0 L1", address=address).returncode == 0
     listed = rpc("raid1_get_bdevs", "all", address=address)
     assert json.loads(listed.stdout) == app.call("raid1_get_bdevs", category="all")
+    assert rpc("raid1_remove_base_bdev", "L1", address=address).returncode == 0
+    assert rpc("raid1_add_base_bdev", "M", "L1", "--force", address=address).returncode == 0
     assert rpc("raid1_remove_base_bdev", "L1", address=address).returncode == 0
     again = rpc("raid1_create", "-n", "M", "-b", "L1", address=address)
     assert again.returncode == 1

@@ -123,7 +123,7 @@ def test_legs_are_equal_afterwards(start, stock, scratch, workload):
             file.truncate(32 * MEBIBYTE)
         method, params = config.aio(name, scratch / name)
         perf.app.call(method, fallocate=True, **params)
-    perf.mirrors.create("M", ["L0", "L1", "L2"])
+    perf.mirrors.create("M", ["L0", "L1", "L2"], superblock=False)
     perf.begin()
     perf.assert_clean()
     for name in ("L1", "L2"):

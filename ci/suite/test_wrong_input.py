@@ -8,7 +8,7 @@ from harness import config
 from harness.application import Error
 
 INVALID_PARAMS, METHOD_NOT_FOUND, PARSE_ERROR, INVALID_REQUEST = -32602, -32601, -32700, -32600
-EPERM, EEXIST, ENODEV, EINVAL, ENOTSUP = -1, -17, -19, -22, -95
+EPERM, EEXIST, ENODEV, EINVAL = -1, -17, -19, -22
 
 UUID_IN_USE = "11111111-2222-4333-8444-555555555555"
 LONG = "n" * 5000
@@ -64,10 +64,32 @@ CREATE = [
     ("metadata that differs", {"name": "M", "base_bdevs": ["L0", "MD"]}, EINVAL,
      ["base_bdevs", "MD", "0", "8"]),
     ("a zoned leg", {"name": "M", "base_bdevs": ["L0", "Z"]}, EINVAL, ["base_bdevs", "Z", "zoned"]),
-    ("a superblock", {"name": "M", "base_bdevs": ["L0", "L1"], "superblock": True}, ENOTSUP,
-     ["superblock", "true"]),
     ("superblock a string", {"name": "M", "base_bdevs": ["L0", "L1"], "superblock": "yes"},
      INVALID_PARAMS, ["superblock", "yes"]),
+    ("superblock null", {"name": "M", "base_bdevs": ["L0", "L1"], "superblock": None},
+     INVALID_PARAMS, ["superblock", "null"]),
+    ("an unknown sync", {"name": "M", "base_bdevs": ["L0", "L1"], "sync": "clean"},
+     INVALID_PARAMS, ["sync", "clean", "full", "assume_clean"]),
+    ("sync a boolean", {"name": "M", "base_bdevs": ["L0", "L1"], "sync": True}, INVALID_PARAMS,
+     ["sync", "true"]),
+    ("sync without a superblock",
+     {"name": "M", "base_bdevs": ["L0", "L1"], "sync": "full", "superblock": False},
+     INVALID_PARAMS, ["sync", "superblock"]),
+    ("force a string", {"name": "M", "base_bdevs": ["L0", "L1"], "force": "true"},
+     INVALID_PARAMS, ["force", "true"]),
+    ("regions of no size", {"name": "M", "base_bdevs": ["L0", "L1"], "region_size_kib": 0},
+     INVALID_PARAMS, ["region_size_kib", "0"]),
+    ("regions of an odd size", {"name": "M", "base_bdevs": ["L0", "L1"], "region_size_kib": 100},
+     INVALID_PARAMS, ["region_size_kib", "100"]),
+    ("regions below 0", {"name": "M", "base_bdevs": ["L0", "L1"], "region_size_kib": -4},
+     INVALID_PARAMS, ["region_size_kib", "-4"]),
+    ("regions of a word", {"name": "M", "base_bdevs": ["L0", "L1"], "region_size_kib": "4k"},
+     INVALID_PARAMS, ["region_size_kib", "4k"]),
+    ("regions beyond all sizes",
+     {"name": "M", "base_bdevs": ["L0", "L1"], "region_size_kib": 1 << 63}, INVALID_PARAMS,
+     ["region_size_kib", str(1 << 63)]),
+    ("no room for metadata", {"name": "M", "base_bdevs": ["L0", "S"]}, EINVAL,
+     ["base_bdevs", "S", "2048"]),
     ("another raid level", {"name": "M", "base_bdevs": ["L0", "L1"], "raid_level": "raid0"},
      INVALID_PARAMS, ["raid_level", "raid0"]),
     ("strips", {"name": "M", "base_bdevs": ["L0", "L1"], "strip_size_kb": 64}, INVALID_PARAMS,
@@ -82,6 +104,28 @@ OTHER = [
     ("delete what is not there", "raid1_delete", {"name": "nowhere"}, ENODEV, ["nowhere"]),
     ("delete what is not ours", "raid1_delete", {"name": "L0"}, ENODEV, ["L0"]),
     ("delete with NUL", "raid1_delete", {"name": "taken\0"}, INVALID_PARAMS, ["name"]),
+    ("delete with a word", "raid1_delete", {"name": "taken", "keep_metadata": "yes"},
+     INVALID_PARAMS, ["keep_metadata", "yes"]),
+    ("delete with a typo", "raid1_delete", {"name": "taken", "keep_metdata": True},
+     INVALID_PARAMS, ["keep_metdata", "keep_metadata"]),
+    ("add to nothing", "raid1_add_base_bdev", {"raid_bdev": "nowhere", "base_bdev": "L0"}, ENODEV,
+     ["raid_bdev", "nowhere"]),
+    ("add nothing", "raid1_add_base_bdev", {"raid_bdev": "taken", "base_bdev": "nowhere"}, ENODEV,
+     ["base_bdev", "nowhere"]),
+    ("add without a base bdev", "raid1_add_base_bdev", {"raid_bdev": "taken"}, INVALID_PARAMS,
+     ["base_bdev"]),
+    ("add a number", "raid1_add_base_bdev", {"raid_bdev": "taken", "base_bdev": 3},
+     INVALID_PARAMS, ["base_bdev", "3"]),
+    ("add with a typo", "raid1_add_base_bdev",
+     {"raid_bdev": "taken", "base_bdev": "L0", "forced": True}, INVALID_PARAMS, ["forced", "force"]),
+    ("add a leg that it has", "raid1_add_base_bdev", {"raid_bdev": "taken", "base_bdev": "T0"},
+     EPERM, ["base_bdev", "T0"]),
+    ("add one that another has", "raid1_add_base_bdev", {"raid_bdev": "taken", "base_bdev": "C0"},
+     EPERM, ["base_bdev", "C0"]),
+    ("add one of other blocks", "raid1_add_base_bdev",
+     {"raid_bdev": "taken", "base_bdev": "B4096"}, EINVAL, ["base_bdev", "B4096"]),
+    ("add one that is too small", "raid1_add_base_bdev", {"raid_bdev": "taken", "base_bdev": "S"},
+     EINVAL, ["base_bdev", "S", "2048", "8192"]),
     ("list without a category", "raid1_get_bdevs", {}, INVALID_PARAMS, ["category"]),
     ("list an unknown category", "raid1_get_bdevs", {"category": "some"},
      INVALID_PARAMS, ["category", "some"]),
@@ -114,7 +158,7 @@ def has_zones(app):
 def world(app, mirrors):
     """Two free legs, a mirror named taken on two others, and legs that do not fit."""
     calls = [config.malloc(name, 4) for name in ("L0", "L1", "T0", "T1", "C0", "C1")]
-    calls += [config.malloc("B4096", 4, 4096), config.passthru("P", "C0")]
+    calls += [config.malloc("B4096", 4, 4096), config.malloc("S", 1), config.passthru("P", "C0")]
     calls += [("bdev_malloc_create", {"name": "U", "num_blocks": 8192, "block_size": 512,
                                       "uuid": UUID_IN_USE}),
               ("bdev_malloc_create", {"name": "MD", "num_blocks": 8192, "block_size": 512,

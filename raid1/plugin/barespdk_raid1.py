@@ -17,17 +17,39 @@ CATEGORIES = ("all", "online", "configuring", "offline")
 def raid1_create(args):
     """Calls raid1_create."""
     args.client.raid1_create(name=args.name, base_bdevs=args.base_bdevs.split(), uuid=args.uuid,
-                             superblock=args.superblock or None)
+                             superblock=args.superblock, sync=args.sync,
+                             region_size_kib=args.region_size_kib, force=args.force or None)
 
 
 def raid1_delete(args):
     """Calls raid1_delete."""
-    args.client.raid1_delete(name=args.name)
+    args.client.raid1_delete(name=args.name, keep_metadata=args.keep_metadata or None)
+
+
+def raid1_start(args):
+    """Calls raid1_start."""
+    args.client.raid1_start(name=args.name, uuid=args.uuid, source=args.source)
+
+
+def raid1_stop(args):
+    """Calls raid1_stop."""
+    args.client.raid1_stop(name=args.name)
+
+
+def raid1_set_options(args):
+    """Calls raid1_set_options."""
+    args.client.raid1_set_options(assemble_timeout_s=args.assemble_timeout_s)
 
 
 def raid1_get_bdevs(args):
     """Calls raid1_get_bdevs and prints its result."""
     print(json.dumps(args.client.raid1_get_bdevs(category=args.category), indent=2))
+
+
+def raid1_add_base_bdev(args):
+    """Calls raid1_add_base_bdev."""
+    args.client.raid1_add_base_bdev(raid_bdev=args.raid_bdev, base_bdev=args.base_bdev,
+                                    force=args.force or None)
 
 
 def raid1_remove_base_bdev(args):
@@ -71,13 +93,27 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("-b", "--base-bdevs", required=True,
                    help="names of the base bdevs, a whitespace separated list in quotes")
     p.add_argument("--uuid", help="UUID of the mirror; without it, a new one is made")
-    p.add_argument("-s", "--superblock", action="store_true",
-                   help="store the configuration on the base bdevs. Not available yet: the mirror "
-                        "answers with an error")
+    p.add_argument("-s", "--superblock", action=argparse.BooleanOptionalAction,
+                   help="keep metadata on the base bdevs, in their first MiB: which of them hold what, "
+                        "so that the mirror survives crashes. The default; without it, whatever was "
+                        "in flight at a crash may differ between the base bdevs for good")
+    p.add_argument("--sync", choices=("full", "assume_clean"),
+                   help="full, the default: the first base bdev is copied to the others, in the "
+                        "background; assume_clean: they are equal already")
+    p.add_argument("--region-size-kib", type=int,
+                   help="size of the regions that are resynced after a crash, a power of two; without "
+                        "it, chosen by capacity")
+    p.add_argument("-f", "--force", action="store_true",
+                   help="take base bdevs on which there is something, and overwrite it")
 
     p = add_command(subparsers, raid1_delete,
-                    "Delete a mirror. Requests in flight are finished first; the base bdevs stay.")
+                    "Delete a mirror. Requests in flight are finished first. The base bdevs stay, "
+                    "without the mirror's metadata.")
     p.add_argument("name", help="name of the mirror")
+    p.add_argument("-k", "--keep-metadata", action="store_true",
+                   help="leave the metadata on the base bdevs: the mirror can be started again")
+
+    add_assembly_commands(subparsers)
 
     p = add_command(subparsers, raid1_get_bdevs,
                     "List mirrors with their base bdevs. A base bdev that was lost has the name "
@@ -85,12 +121,42 @@ def spdk_rpc_plugin_initialize(subparsers):
     p.add_argument("category", choices=CATEGORIES,
                    help="which mirrors: all of them, or those in one state")
 
+    p = add_command(subparsers, raid1_add_base_bdev,
+                    "Give a mirror a base bdev, for one that it has lost or as one more. It is rebuilt "
+                    "from the others, in the background; what is on it is lost.")
+    p.add_argument("raid_bdev", help="name of the mirror")
+    p.add_argument("base_bdev", help="name of the base bdev")
+    p.add_argument("-f", "--force", action="store_true",
+                   help="take a base bdev on which there is something, and overwrite it")
+
     p = add_command(subparsers, raid1_remove_base_bdev,
                     "Take a base bdev out of its mirror, which goes on with the others. The last "
                     "one cannot be taken out.")
     p.add_argument("name", help="name of the base bdev")
 
     add_nbd_commands(subparsers)
+
+
+def add_assembly_commands(subparsers):
+    """Adds the commands that take mirrors online and offline by their metadata."""
+    p = add_command(subparsers, raid1_start,
+                    "Start a mirror that waits for base bdevs, without those that are missing.",
+                    "examples:\n  raid1_start Mirror0\n  raid1_start Mirror0 --source Nvme1n1")
+    which = p.add_mutually_exclusive_group(required=True)
+    which.add_argument("name", nargs="?", help="name of the mirror")
+    which.add_argument("--uuid", help="UUID of the mirror, where several have its name")
+    p.add_argument("--source",
+                   help="where base bdevs went on without each other: the one whose data to keep")
+
+    p = add_command(subparsers, raid1_stop,
+                    "Take a mirror offline. Its base bdevs keep its data and metadata; raid1_start "
+                    "takes it online again.")
+    p.add_argument("name", help="name of the mirror")
+
+    p = add_command(subparsers, raid1_set_options, "Set what holds for all mirrors.")
+    p.add_argument("--assemble-timeout-s", type=int,
+                   help="how long a mirror waits for base bdevs that are missing before it starts "
+                        "without them, in seconds; 0: until raid1_start")
 
 
 def add_nbd_commands(subparsers):
