@@ -6,7 +6,7 @@ use std::ffi::{c_int, c_void};
 use barespdk_sys::*;
 use libc::iovec;
 
-use super::{Order, Span, code, data};
+use super::{Order, Span, code, data, go_on};
 use crate::bdev::io::Io;
 use crate::bdev::{bounce, complete, pool, range, submit};
 
@@ -43,11 +43,8 @@ fn try_compare(
 fn read(io: Io) {
     let order = Order::to_serve(io, Some(read_done));
     let (none, no_metadata) = (std::ptr::null_mut(), std::ptr::null_mut());
-    match data::read_buffer(order, none, no_metadata, span(io)) {
-        0 => {}
-        rc if rc == -libc::ENOMEM => pool::wait(io, read),
-        _ => complete::end_later(io, SPDK_BDEV_IO_STATUS_FAILED),
-    }
+    let rc = data::read_buffer(order, none, no_metadata, span(io));
+    go_on(io, rc, read);
 }
 
 /// Whether what was read is what the request has.

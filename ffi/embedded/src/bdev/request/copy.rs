@@ -4,7 +4,7 @@ use std::ffi::{c_int, c_void};
 
 use barespdk_sys::*;
 
-use super::{Order, Span, code, data};
+use super::{Order, Span, code, data, go_on, served};
 use crate::bdev::io::{Io, flag};
 use crate::bdev::{bounce, complete, pool, submit};
 
@@ -58,11 +58,8 @@ fn read(io: Io) {
         num_blocks: io.params().num_blocks,
     };
     let order = Order::to_serve(io, Some(read_done));
-    match data::read_buffer(order, buffer, metadata, span) {
-        0 => {}
-        rc if rc == -libc::ENOMEM => pool::wait(io, read),
-        _ => complete::end_later(io, SPDK_BDEV_IO_STATUS_FAILED),
-    }
+    let rc = data::read_buffer(order, buffer, metadata, span);
+    go_on(io, rc, read);
 }
 
 unsafe extern "C" fn read_done(read: *mut spdk_bdev_io, success: bool, io: *mut c_void) {
@@ -82,24 +79,9 @@ fn write(io: Io) {
         offset_blocks: io.params().offset_blocks,
         num_blocks: io.params().num_blocks,
     };
-    let order = Order::to_serve(io, Some(write_done));
-    match data::write_buffer(order, buffer, metadata, span) {
-        0 => {}
-        rc if rc == -libc::ENOMEM => pool::wait(io, write),
-        _ => complete::end_later(io, SPDK_BDEV_IO_STATUS_FAILED),
-    }
-}
-
-unsafe extern "C" fn write_done(write: *mut spdk_bdev_io, success: bool, io: *mut c_void) {
-    // SAFETY: submitted by `write` with this argument, and given back here, once.
-    let (write, io) = unsafe { (Io::new(write), Io::new(io.cast())) };
-    pool::free(write);
-    let status = if success {
-        SPDK_BDEV_IO_STATUS_SUCCESS
-    } else {
-        SPDK_BDEV_IO_STATUS_FAILED
-    };
-    complete::end(io, status);
+    let order = Order::to_serve(io, Some(served));
+    let rc = data::write_buffer(order, buffer, metadata, span);
+    go_on(io, rc, write);
 }
 
 #[unsafe(no_mangle)]

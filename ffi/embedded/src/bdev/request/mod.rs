@@ -17,7 +17,7 @@ use super::complete;
 use super::desc::Desc;
 use super::device::Bdev;
 use super::io::{Io, flag};
-use super::{split, submit};
+use super::{pool, split, submit};
 
 /// Who submits, where, and whom to tell.
 #[derive(Clone, Copy)]
@@ -216,3 +216,26 @@ unsafe extern "C" fn spdk_bdev_flush_blocks(
 }
 
 same_as_declared!(spdk_bdev_unmap_blocks, spdk_bdev_flush_blocks);
+
+/// Goes on with a request after one that serves it was submitted, with `rc`: where memory was short, by
+/// `again` when there is some.
+fn go_on(io: Io, rc: c_int, again: fn(Io)) {
+    match rc {
+        0 => {}
+        rc if rc == -libc::ENOMEM => pool::wait(io, again),
+        _ => complete::end_later(io, SPDK_BDEV_IO_STATUS_FAILED),
+    }
+}
+
+/// The callback of a request that does the last of what the request `io` asks for.
+unsafe extern "C" fn served(last: *mut spdk_bdev_io, success: bool, io: *mut c_void) {
+    // SAFETY: submitted by `Order::to_serve` with this argument, and given back here, once.
+    let (last, io) = unsafe { (Io::new(last), Io::new(io.cast())) };
+    pool::free(last);
+    let status = if success {
+        SPDK_BDEV_IO_STATUS_SUCCESS
+    } else {
+        SPDK_BDEV_IO_STATUS_FAILED
+    };
+    complete::end(io, status);
+}

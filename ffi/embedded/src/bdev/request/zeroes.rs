@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicPtr, Ordering};
 
 use barespdk_sys::*;
 
-use super::{Order, Span, code, data};
+use super::{Order, Span, code, data, go_on, served};
 use crate::bdev::io::{Io, flag};
-use crate::bdev::{complete, pool, submit};
+use crate::bdev::submit;
 
 /// Bytes of zeroes that there are to write.
 pub(in crate::bdev) const ZEROES_LEN: usize = 1 << 20;
@@ -75,24 +75,9 @@ fn emulate(io: Io) {
         offset_blocks: params.offset_blocks,
         num_blocks: params.num_blocks,
     };
-    let order = Order::to_serve(io, Some(written));
-    match data::write_buffer(order, zeroes, metadata, span) {
-        0 => {}
-        rc if rc == -libc::ENOMEM => pool::wait(io, emulate),
-        _ => complete::end_later(io, SPDK_BDEV_IO_STATUS_FAILED),
-    }
-}
-
-unsafe extern "C" fn written(write: *mut spdk_bdev_io, success: bool, io: *mut c_void) {
-    // SAFETY: submitted by `emulate` with this argument, and given back here, once.
-    let (write, io) = unsafe { (Io::new(write), Io::new(io.cast())) };
-    pool::free(write);
-    let status = if success {
-        SPDK_BDEV_IO_STATUS_SUCCESS
-    } else {
-        SPDK_BDEV_IO_STATUS_FAILED
-    };
-    complete::end(io, status);
+    let order = Order::to_serve(io, Some(served));
+    let rc = data::write_buffer(order, zeroes, metadata, span);
+    go_on(io, rc, emulate);
 }
 
 #[unsafe(no_mangle)]
