@@ -53,7 +53,7 @@ impl Fresh<'_> {
         let superblock = self.superblock(&layout)?;
         let mut record = Record::new(superblock, layout);
         let mut all = LegSet::EMPTY;
-        for (slot, leg) in (0..).filter_map(Slot::of).zip(self.legs) {
+        for (slot, leg) in (0..).map_while(Slot::of).zip(self.legs) {
             record.open(slot, leg).map_err(|errno| {
                 format!("base bdev '{}' cannot be written to: {errno}", leg.name)
             })?;

@@ -220,7 +220,7 @@ impl Start<'_> {
                 );
             }
         }
-        for (slot, missed) in (0..).filter_map(Slot::of).zip(&maps.missed) {
+        for (slot, missed) in (0..).map_while(Slot::of).zip(&maps.missed) {
             let Some(missed) = missed else { continue };
             missed.insert_from(&maps.dirty);
             if self.plan.lagging.contains(slot) || self.plan.losers.contains(slot) {
@@ -388,7 +388,7 @@ impl Start<'_> {
         }
         let num_slots = usize::from(self.authority.num_legs);
         let places = (0..)
-            .filter_map(Slot::of)
+            .map_while(Slot::of)
             .zip(self.members)
             .take(num_slots)
             .map(|(slot, member)| {
