@@ -11,7 +11,7 @@ use barespdk::uuid::Uuid;
 
 use crate::driver::MODULE;
 use crate::geometry::Supported;
-use crate::keeper::{Desk, Keeper, Missed, Record, Report};
+use crate::keeper::{self, Desk, Keeper, Missed, Record, Report};
 use crate::leg::Leg;
 use crate::legs::{Legs, Standing};
 use crate::mirror::Mirror;
@@ -91,13 +91,15 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
         report: Mutex::new(Report::default()),
         wipes: AtomicBool::new(false),
     };
-    drop(open);
     // Found by name from the moment that requests can come.
     let mirror = MODULE
         .register(&name, c"raid1 mirror", &options, device)
         .map_err(|(errno, _)| errno)?;
     mirrors::add(mirror.clone());
     Keeper::start(mirror.clone(), record, missed)?;
+    for leg in open.iter().filter(|leg| leg.is_removed()) {
+        keeper::on_removed(mirror.name(), &leg.name);
+    }
     news::of_mirror(news::ONLINE, mirror.name());
     Ok(mirror)
 }

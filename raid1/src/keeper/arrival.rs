@@ -77,6 +77,9 @@ impl Keeper {
         if device.legs.lock().put(slot, leg.clone()).is_err() {
             return Err(refused(Errno::EBUSY, "finds its slot taken"));
         }
+        if leg.is_removed() {
+            super::on_removed(mirror.name(), &leg.name);
+        }
         let added = leg.clone();
         let name = mirror.name().to_string();
         if let Err(errno) = self

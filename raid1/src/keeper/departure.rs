@@ -288,7 +288,12 @@ impl Keeper {
             .collect();
         let word = words(device.regions.as_ref(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
-        failed.or(record.write_superblock(recipients.without(failed)).await)
+        let failed = failed.or(record.write_superblock(recipients.without(failed)).await);
+        if recipients.without(failed).is_empty() {
+            // The next try goes to the same copy: this one may be torn, and the other is all there is.
+            record.superblock.generation += 1;
+        }
+        failed
     }
 
     /// A leg lacks what is written now, and, without a bitmap, all.

@@ -2,7 +2,7 @@
 
 use core::time::Duration;
 
-use barespdk::bdev::{self, IoError, IoType};
+use barespdk::bdev::{self, IoError, IoType, Status};
 use barespdk::errno::Errno;
 use barespdk::runtime;
 use barespdk_alloc_dma::DmaBuf;
@@ -10,8 +10,11 @@ use barespdk_alloc_dma::DmaBuf;
 use crate::format::{Extent, Layout};
 use crate::leg::Leg;
 
-/// How often a write or a flush of metadata is tried.
+/// How often what fails is tried.
 const TRIES: u32 = 3;
+
+/// How often what a reset aborts is tried: for as long as resets take.
+const ABORTED_TRIES: u32 = 500;
 
 /// How long to wait before the next try.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -44,20 +47,19 @@ impl Medium {
             return Err(IoError::Submit(Errno::ENOMEM));
         };
         fill(buffer.as_mut_slice());
-        let mut outcome = Ok(());
-        for last in (0..TRIES).rev() {
-            let (done, given_back) = self.channel.write_buf(buffer, extent.offset_blocks).await;
-            outcome = done;
-            match given_back {
-                Some(again) => buffer = again,
-                None => return outcome,
+        let mut tries = 0;
+        loop {
+            let (outcome, given_back) = self.channel.write_buf(buffer, extent.offset_blocks).await;
+            let Some(again) = given_back else {
+                return outcome;
+            };
+            tries += 1;
+            if is_over(&outcome, tries).await {
+                self.buffer = Some(again);
+                return outcome;
             }
-            if outcome.is_ok() || last == 0 || !rest().await {
-                break;
-            }
+            buffer = again;
         }
-        self.buffer = Some(buffer);
-        outcome
     }
 
     /// Has what was written survive a loss of power.
@@ -67,11 +69,25 @@ impl Medium {
         if !desc.supports(IoType::FLUSH) {
             return Ok(());
         }
-        self.channel.flush(0, desc.num_blocks()).await
+        let mut tries = 0;
+        loop {
+            let outcome = self.channel.flush(0, desc.num_blocks()).await;
+            tries += 1;
+            // Not another flush after one that failed: it may know nothing of what was lost.
+            let aborted = outcome == Err(IoError::Failed(Status::Aborted));
+            if !aborted || is_over(&outcome, tries).await {
+                return outcome;
+            }
+        }
     }
 }
 
-/// Whether there is to be another try.
-async fn rest() -> bool {
-    runtime::sleep(PAUSE).await.is_ok()
+/// Whether what was tried so often is to be left as it is; else it is time for another try.
+async fn is_over(outcome: &Result<(), IoError>, tries: u32) -> bool {
+    let most = match outcome {
+        Ok(()) => return true,
+        Err(IoError::Failed(Status::Aborted)) => ABORTED_TRIES,
+        Err(_) => TRIES,
+    };
+    tries >= most || runtime::sleep(PAUSE).await.is_err()
 }
