@@ -47,7 +47,7 @@ pub(crate) struct Connection {
     pub(crate) is_watched: bool,
     /// For how many turns there was nothing to do.
     quiet_turns: u32,
-    /// Since when nothing has come or gone, in seconds.
+    /// Since when nothing of use has come or gone, in seconds.
     quiet_seconds: u32,
     is_shut: bool,
 }
@@ -126,6 +126,16 @@ impl Connection {
         }
     }
 
+    /// Whether it has chosen an export, which its client has not been told.
+    pub(crate) fn is_bound_for(&self, id: u64) -> bool {
+        match &self.phase {
+            Phase::Greeting(greeting) => {
+                matches!(&greeting.next, Next::Serve(export) if export.id == id)
+            }
+            Phase::Serving(_) => false,
+        }
+    }
+
     /// Notes what the socket tells.
     #[inline]
     pub(crate) fn note(&mut self, event: Event) {
@@ -164,7 +174,10 @@ impl Connection {
                 STALL_SECONDS_MAX,
                 "a request is left half sent, or replies are not taken",
             ),
-            Phase::Serving(_) => return None,
+            Phase::Serving(_) => {
+                self.quiet_seconds = 0;
+                return None;
+            }
         };
         (self.quiet_seconds > limit).then_some(what)
     }
@@ -183,7 +196,11 @@ impl Connection {
             Phase::Serving(session) => session.run(&self.socket, &mut self.readiness)?,
             Phase::Greeting(_) => self.greet(host)?,
         };
-        if busy && !self.is_shut && matches!(self.phase, Phase::Serving(_)) {
+        if busy
+            && !self.is_shut
+            && let Phase::Serving(session) = &mut self.phase
+            && session.take_progress()
+        {
             self.quiet_seconds = 0;
         }
         self.quiet_turns = if busy {

@@ -1,7 +1,9 @@
 //! The DMA memory of one thread's requests.
 
-use core::cell::Cell;
+use alloc::vec::Vec;
+use core::cell::{Cell, RefCell};
 
+use super::orphans::Orphans;
 use barespdk::dma::{AllocError, DmaBuf, LocalArena, SpdkBacking};
 
 /// The most that is taken from SPDK for the requests of one thread, in bytes.
@@ -31,6 +33,8 @@ pub(crate) struct Memory {
     arena: LocalArena<SpdkBacking>,
     lent_bytes: Cell<usize>,
     is_short: Cell<bool>,
+    /// What is in flight for connections that have gone.
+    orphans: RefCell<Vec<Orphans>>,
 }
 
 impl Memory {
@@ -39,6 +43,7 @@ impl Memory {
             arena: LocalArena::with_limit(SpdkBacking::ANY, LIMIT_BYTES)?,
             lent_bytes: Cell::new(0),
             is_short: Cell::new(false),
+            orphans: RefCell::default(),
         })
     }
 
@@ -74,5 +79,28 @@ impl Memory {
     pub(crate) fn returned(&self, len: usize) {
         self.lent_bytes
             .set(self.lent_bytes.get().saturating_sub(len));
+    }
+
+    /// Takes over what is in flight for a connection that has gone: its memory is out for as long.
+    pub(crate) fn adopt(&self, orphans: Orphans) {
+        if !orphans.are_gone() {
+            self.orphans.borrow_mut().push(orphans);
+        }
+    }
+
+    /// Looks after those that have been adopted; whether any memory came back.
+    #[inline]
+    pub(crate) fn reap(&self) -> bool {
+        let mut orphans = self.orphans.borrow_mut();
+        if orphans.is_empty() {
+            return false;
+        }
+        let mut returned = 0;
+        orphans.retain_mut(|orphans| {
+            returned += orphans.reap();
+            !orphans.are_gone()
+        });
+        self.returned(returned);
+        returned > 0
     }
 }

@@ -24,6 +24,7 @@ mod export;
 mod memory;
 mod module;
 mod news;
+mod orphans;
 mod protocol;
 mod rpc;
 mod server;

@@ -19,6 +19,7 @@ use alloc::sync::Arc;
 use alloc::vec;
 use alloc::vec::Vec;
 use core::future::Future;
+use core::mem;
 use core::pin::Pin;
 use core::sync::atomic::Ordering;
 use core::task::{Context, Poll};
@@ -29,6 +30,7 @@ use barespdk::errno::Errno;
 use super::export::Export;
 use super::memory::{Lent, Memory};
 use super::news::News;
+use super::orphans::Orphans;
 use super::protocol::{Command, Error, Geometry, Violation};
 use super::slot::{Kind, SLOTS_MAX, Slot, Work};
 use super::socket::Socket;
@@ -38,6 +40,10 @@ const INPUT_BYTES: usize = 64 << 10;
 
 /// How many bytes of memory the requests of one connection hold, unless it is one request.
 const LENT_BYTES_MAX: usize = 8 << 20;
+
+/// What comes or goes with less than a request or a reply counts as progress when it is so much, in
+/// bytes: single bytes do not keep a connection alive.
+const PROGRESS_BYTES: usize = 64 << 10;
 
 /// Why a session is over.
 #[derive(Debug)]
@@ -109,6 +115,9 @@ pub(crate) struct Session {
     is_ending: bool,
     /// The export stops: requests are refused.
     is_shut: bool,
+    /// How many bytes have come or gone since the last request or reply did, and whether one did.
+    moved_bytes: usize,
+    has_progress: bool,
     tally: Tally,
 }
 
@@ -144,6 +153,8 @@ impl Session {
             lent_bytes: 0,
             is_ending: false,
             is_shut: false,
+            moved_bytes: 0,
+            has_progress: true,
             tally: Tally::default(),
         }
     }
@@ -176,6 +187,22 @@ impl Session {
     /// Whether the requests hold memory that others may wait for.
     pub(crate) fn holds_memory(&self) -> bool {
         self.lent_bytes > 0
+    }
+
+    /// Whether the client has done anything of use since this was last asked.
+    #[inline]
+    pub(crate) fn take_progress(&mut self) -> bool {
+        if self.moved_bytes >= PROGRESS_BYTES {
+            self.progress();
+        }
+        mem::take(&mut self.has_progress)
+    }
+
+    /// A request has come, or the data of one, or a reply has gone.
+    #[inline]
+    fn progress(&mut self) {
+        self.moved_bytes = 0;
+        self.has_progress = true;
     }
 
     /// Whether there are replies to be sent.
@@ -348,7 +375,7 @@ impl Session {
             };
             slot.work = Work::Nothing;
             match outcome {
-                Ok(()) if core::mem::take(&mut slot.flush) => {
+                Ok(()) if mem::take(&mut slot.flush) => {
                     let span = slot.span;
                     let flush = self.channel.flush(span.offset_blocks, span.num_blocks);
                     slot.work = Work::Plain(flush);
@@ -361,7 +388,7 @@ impl Session {
 
     /// Adds what was done to the export's statistics.
     fn account(&mut self) {
-        let tally = core::mem::take(&mut self.tally);
+        let tally = mem::take(&mut self.tally);
         let statistics = &self.export.statistics;
         for (total, count) in [
             (&statistics.reads, tally.reads),
@@ -382,7 +409,9 @@ impl Drop for Session {
     fn drop(&mut self) {
         self.account();
         // What is in flight keeps its memory until it is over, but is not waited for.
-        self.memory.returned(self.lent_bytes);
+        let orphans = Orphans::of(Arc::clone(&self.news), mem::take(&mut self.slots));
+        self.memory.returned(self.lent_bytes - orphans.bytes());
+        self.memory.adopt(orphans);
         self.export
             .statistics
             .connections

@@ -193,12 +193,6 @@ pub(super) fn adopt(socket: Socket, visit: Visit) {
 /// last one has gone.
 pub(super) fn close_export(id: u64) -> Option<Completion<()>> {
     with(|worker| {
-        let (sender, done) = completion();
-        let served = worker
-            .served
-            .iter_mut()
-            .find(|served| served.export.id == id)?;
-        served.waiting.push(sender);
         for index in 0..worker.connections.len() {
             let Some(connection) = worker.connections.get_mut(index).and_then(Option::as_mut)
             else {
@@ -207,8 +201,13 @@ pub(super) fn close_export(id: u64) -> Option<Completion<()>> {
             if connection.export().is_some_and(|export| export.id == id) {
                 connection.shut();
                 worker.heat(index);
+            } else if connection.is_bound_for(id) {
+                // It would keep the export open for as long as its client takes no answer.
+                worker.close_cold(index, None);
             }
         }
+        let (sender, done) = completion();
+        worker.find_served(id)?.waiting.push(sender);
         worker.end_served(id);
         Some(done)
     })
@@ -224,11 +223,11 @@ impl Worker {
     /// One turn of the reactor.
     #[inline]
     fn turn(&mut self) -> Polled {
+        let mut busy = self.memory.reap();
         if self.places.is_empty() && self.connections.len() == self.gaps.len() {
             return Polled::Idle;
         }
         self.turns = self.turns.wrapping_add(1);
-        let mut busy = false;
         if self.hot.is_empty() || self.turns.is_multiple_of(WATCH_TURNS) {
             busy |= self.watch();
         }

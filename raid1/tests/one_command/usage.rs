@@ -79,3 +79,28 @@ fn a_mirror_and_a_configuration_file_exclude_each_other() {
     }
     assert!(!scratch.has("a"));
 }
+
+#[test]
+fn addresses_that_cannot_be_served_are_named_by_their_option() {
+    let scratch = Scratch::new();
+    scratch.file("file", 0);
+    let served = scratch.path("served");
+    let _listener = std::os::unix::net::UnixListener::bind(&served).unwrap();
+    for (address, part) in [
+        ("unix:none/x", "there is no directory"),
+        ("unix:file", "something else than a socket"),
+        ("unix:served", "another server listens there"),
+    ] {
+        let text = scratch.fails(&["--mirror", "m=a,b", "--nbd", address], 1);
+        assert!(text.contains("raid1: --nbd unix:"), "{text}");
+        assert!(text.contains(part), "{text}");
+    }
+    assert!(!scratch.has("a") && !scratch.has("b"));
+}
+
+#[cfg(not(feature = "spdk"))]
+#[test]
+fn too_little_memory_is_said_so() {
+    let text = Scratch::new().fails(&["-s", "1"], 1);
+    assert!(text.contains("raid1: -s 1 is little memory"), "{text}");
+}

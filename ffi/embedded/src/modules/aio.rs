@@ -2,12 +2,14 @@
 //!
 //! ```text
 //!   disk channel ──start(job)──► engine, one a thread ──► ring: submitted once a round
-//!        ▲                            │        └────────► threads: what the ring cannot do, or all
+//!        ▲                            │        ├────────► lane: writes through the page cache
+//!        │                            │        └────────► threads: what the ring cannot do, or all
 //!        └──────finished(token)───────┘ poller; a sleeping reactor wakes by a file descriptor
 //! ```
 
 use std::cell::Cell;
 use std::ffi::{CStr, c_int};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use barespdk_sys::{
@@ -19,6 +21,7 @@ use serde_json::Value;
 
 use self::engine::{Engine, Engines};
 use self::file::File;
+use self::lane::Lane;
 use super::channel::{self, ChannelRef};
 use super::device::{Device, Disk};
 use super::io::Io;
@@ -28,6 +31,7 @@ mod engine;
 mod file;
 mod flight;
 mod job;
+mod lane;
 mod removal;
 mod reset;
 mod ring;
@@ -79,6 +83,8 @@ struct Aio {
 /// One thread's part of a file.
 struct AioChannel {
     engine: ChannelRef<Engine>,
+    /// Where writes go that pass through the page cache.
+    writes: Option<Arc<Lane>>,
     /// Requests that are with the engine.
     in_flight: Cell<usize>,
 }
@@ -89,9 +95,13 @@ impl Device for Aio {
     const MODULE: &'static Module = &MODULE;
     const PRODUCT: &'static CStr = c"AIO disk";
 
-    fn open(_disk: &Disk<Self>) -> Result<AioChannel, c_int> {
+    fn open(disk: &Disk<Self>) -> Result<AioChannel, c_int> {
+        let engine = ChannelRef::get(&ENGINES).ok_or(-libc::ENOMEM)?;
+        let file = &disk.device().file;
+        let is_cached = !file.is_direct() && !file.is_block_device();
         Ok(AioChannel {
-            engine: ChannelRef::get(&ENGINES).ok_or(-libc::ENOMEM)?,
+            writes: is_cached.then(|| engine.lane()),
+            engine,
             in_flight: Cell::new(0),
         })
     }
@@ -101,12 +111,12 @@ impl Device for Aio {
         match io.kind() {
             SPDK_BDEV_IO_TYPE_WRITE if aio.readonly => io.complete(SPDK_BDEV_IO_STATUS_FAILED),
             SPDK_BDEV_IO_TYPE_READ | SPDK_BDEV_IO_TYPE_WRITE => flight::transfer(io),
-            SPDK_BDEV_IO_TYPE_FLUSH => flight::sync(aio, channel, io),
+            SPDK_BDEV_IO_TYPE_FLUSH => flight::sync(disk, channel, io),
             SPDK_BDEV_IO_TYPE_UNMAP | SPDK_BDEV_IO_TYPE_WRITE_ZEROES if !aio.fallocate => {
                 io.complete_errno(-libc::ENOTSUP);
             }
-            SPDK_BDEV_IO_TYPE_UNMAP => flight::unmap(aio, channel, io),
-            SPDK_BDEV_IO_TYPE_WRITE_ZEROES => flight::write_zeroes(aio, channel, io),
+            SPDK_BDEV_IO_TYPE_UNMAP => flight::unmap(disk, channel, io),
+            SPDK_BDEV_IO_TYPE_WRITE_ZEROES => flight::write_zeroes(disk, channel, io),
             SPDK_BDEV_IO_TYPE_RESET => reset::start(disk, io),
             _ => io.complete(SPDK_BDEV_IO_STATUS_FAILED),
         }

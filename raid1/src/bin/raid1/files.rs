@@ -81,8 +81,34 @@ fn open_all(
             lock(&file, path).map_err(named)?;
             locked.push(file);
         }
+        if plan.are_new {
+            mirror.files.iter().try_for_each(|path| {
+                sync_directory(path).map_err(|error| format!("--mirror {}: {error}", mirror.name))
+            })?;
+        }
     }
     Ok(locked)
+}
+
+/// Makes the name of a new file as durable as the file: without it, what is flushed to that would be
+/// lost with the machine.
+fn sync_directory(path: &Path) -> Result<(), String> {
+    let directory = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    match File::open(directory).and_then(|opened| opened.sync_all()) {
+        // Not all file systems do that for directories, nor may all be read that may be written to.
+        Err(error)
+            if !matches!(
+                error.kind(),
+                io::ErrorKind::InvalidInput | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            Err(format!("{} cannot be synced: {error}", directory.display()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Makes a file of zeros that takes no room yet.

@@ -3,9 +3,11 @@
 //! With `--mirror` it makes, out of files and by itself, what otherwise takes a configuration.
 
 mod command_line;
+mod exports;
 mod files;
 mod guide;
 mod json_config;
+mod little_memory;
 #[cfg(feature = "spdk")]
 mod memory;
 mod mirror_spec;
@@ -78,6 +80,7 @@ fn run(#[allow(unused_mut)] mut line: CommandLine) -> ExitCode {
         app = app
             .json_config_data(json_config::text(&line))
             .before_start(|_| {
+                exports::check(&line.exports)?;
                 let prepared = Files::prepare(&line)?;
                 for warning in room::warnings(&line, &prepared) {
                     eprintln!("raid1: {warning}");
@@ -112,12 +115,12 @@ fn run(#[allow(unused_mut)] mut line: CommandLine) -> ExitCode {
 /// What may help when the start has failed, which the log has told of.
 fn explain(line: &CommandLine) {
     eprintln!("\nraid1: the start failed: the messages above say why.");
+    let hint = little_memory::hint(line);
     #[cfg(feature = "spdk")]
-    if let Some(hint) = memory::hint(line) {
+    let hint = hint.or_else(|| memory::hint(line));
+    if let Some(hint) = hint {
         eprintln!("raid1: {hint}.");
     }
-    #[cfg(not(feature = "spdk"))]
-    let _ = line;
 }
 
 fn exit_code(outcome: Result<std::ffi::c_int, AppError>) -> ExitCode {

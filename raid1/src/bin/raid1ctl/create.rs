@@ -3,7 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cli::Create;
-use crate::failure::{Failure, RpcFailure};
+use crate::failure::Failure;
 use crate::hint;
 use crate::session::Session;
 
@@ -24,38 +24,11 @@ pub(crate) fn run(session: &mut Session, arguments: &Create) -> Result<(), Failu
     if *superblock {
         params.insert("superblock".into(), json!(true));
     }
-    let what = format!("making {name}");
-    let result = session
-        .change(&what, "raid1_create", Value::Object(params))
-        .map_err(|failure| with_names(session, failure, legs))?;
-    if session.json {
-        return session.say_json(&result);
-    }
-    session.say(&format!("{name}: made of {}", legs.join(", ")))
-}
-
-/// Names the bdevs that there are if one of the legs is none.
-fn with_names(session: &mut Session, failure: Failure, legs: &[String]) -> Failure {
-    let Failure::Rpc {
-        error: RpcFailure {
-            code: RpcFailure::NO_DEVICE,
-            ..
-        },
-        ..
-    } = failure
-    else {
-        return failure;
-    };
-    let Ok(bdevs) = session.bdevs() else {
-        return failure;
-    };
-    let Some(unknown) = legs
-        .iter()
-        .find(|leg| !bdevs.iter().any(|bdev| bdev.name == **leg))
-    else {
-        return failure;
-    };
-    let free = bdevs.iter().filter(|bdev| !bdev.claimed);
-    let free: Vec<_> = free.map(|bdev| bdev.name.clone()).collect();
-    failure.with_hint(hint::names("unclaimed bdev", unknown, &free))
+    let answer = session.change_named(
+        &format!("making {name}"),
+        "raid1_create",
+        Value::Object(params),
+        |session| hint::free_bdevs(session, legs),
+    )?;
+    session.say_done(&answer, &format!("{name}: made of {}", legs.join(", ")))
 }

@@ -1,5 +1,7 @@
 //! `export`: serves bdevs over NBD.
 
+use std::slice;
+
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
@@ -46,32 +48,16 @@ fn start(session: &mut Session, arguments: &ExportStart) -> Result<(), Failure> 
     if *read_only {
         params.insert("read_only".into(), json!(true));
     }
-    let what = format!("exporting {name}");
-    let result = session
-        .change(&what, "nbd_export_start", Value::Object(params))
-        .map_err(|failure| with_bdevs(session, failure, name))?;
-    if session.json {
-        return session.say_json(&result);
-    }
+    let answer = session.change_named(
+        &format!("exporting {name}"),
+        "nbd_export_start",
+        Value::Object(params),
+        |session| hint::free_bdevs(session, slice::from_ref(name)),
+    )?;
     let ours = || address.uri(export_name.as_ref().unwrap_or(name));
-    let theirs = result.get("uri").and_then(Value::as_str);
+    let theirs = answer.get("uri").and_then(Value::as_str);
     let uri = theirs.map_or_else(ours, str::to_owned);
-    session.say(&format!("{name}: exported, try: nbdinfo '{uri}'"))
-}
-
-fn with_bdevs(session: &mut Session, failure: Failure, name: &str) -> Failure {
-    let Failure::Rpc { error, .. } = &failure else {
-        return failure;
-    };
-    if error.code != RpcFailure::NO_DEVICE {
-        return failure;
-    }
-    let Ok(bdevs) = session.bdevs() else {
-        return failure;
-    };
-    let free = bdevs.into_iter().filter(|bdev| !bdev.claimed);
-    let free: Vec<_> = free.map(|bdev| bdev.name).collect();
-    failure.with_hint(hint::names("unclaimed bdev", name, &free))
+    session.say_done(&answer, &format!("{name}: exported, try: nbdinfo '{uri}'"))
 }
 
 fn stop(session: &mut Session, arguments: &ExportStop) -> Result<(), Failure> {
@@ -80,40 +66,24 @@ fn stop(session: &mut Session, arguments: &ExportStop) -> Result<(), Failure> {
     if let Some(address) = address {
         params.insert("address".into(), json!(address.to_string()));
     }
-    let result = session
-        .change(
-            &format!("ending the export {name}"),
-            "nbd_export_stop",
-            Value::Object(params),
-        )
-        .map_err(|failure| with_exports(session, failure, name))?;
-    if session.json {
-        return session.say_json(&result);
-    }
-    session.say(&format!("{name}: exported no more"))
+    let answer = session.change_named(
+        &format!("ending the export {name}"),
+        "nbd_export_stop",
+        Value::Object(params),
+        |session| exports(session, name),
+    )?;
+    session.say_done(&answer, &format!("{name}: exported no more"))
 }
 
-fn with_exports(session: &mut Session, failure: Failure, name: &str) -> Failure {
-    let Failure::Rpc { error, .. } = &failure else {
-        return failure;
-    };
-    if error.code == RpcFailure::METHOD_NOT_FOUND {
-        return failure;
+/// Which exports there are, where there is none of this name.
+fn exports(session: &mut Session, typed: &str) -> Option<String> {
+    let exports: Vec<Exported> = session.client.get("nbd_exports_get", Value::Null).ok()?;
+    let names = exports.into_iter().map(|export| export.export_name);
+    let names: Vec<_> = names.collect();
+    if names.iter().any(|name| name == typed) {
+        return None;
     }
-    let Ok(exports) = session
-        .client
-        .get::<Vec<Exported>>("nbd_exports_get", Value::Null)
-    else {
-        return failure;
-    };
-    if exports.iter().any(|export| export.export_name == name) {
-        return failure;
-    }
-    let names: Vec<_> = exports
-        .into_iter()
-        .map(|export| export.export_name)
-        .collect();
-    failure.with_hint(hint::names("export", name, &names))
+    hint::names("export", typed, &names)
 }
 
 fn list(session: &mut Session) -> Result<(), Failure> {

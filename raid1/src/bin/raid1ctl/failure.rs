@@ -72,6 +72,11 @@ impl Failure {
         self
     }
 
+    /// Whether the application knows no bdev, mirror or leg of a name.
+    pub(crate) fn is_of_unknown_name(&self) -> bool {
+        matches!(self, Self::Rpc { error, .. } if error.code == RpcFailure::NO_DEVICE)
+    }
+
     pub(crate) fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Rpc { .. } | Self::Refused { .. } => 1,

@@ -1,5 +1,7 @@
 //! Hints for names that do not exist.
 
+use crate::session::Session;
+
 /// So alike two names must be, of 0 to 1, that one may have been typed for the other.
 const ALIKE_MIN: f64 = 0.7;
 /// A longer list helps nobody.
@@ -30,6 +32,26 @@ pub(crate) fn names(noun: &str, typed: &str, names: &[String]) -> Option<String>
         ("are", "s")
     };
     Some(hint + &format!("The {noun}{s} {are}: {shown}{more}"))
+}
+
+/// Which mirrors there are, where there is none of this name.
+pub(crate) fn mirrors(session: &mut Session, typed: &str) -> Option<String> {
+    let mirrors = session.mirrors(None).ok()?.into_iter();
+    let known: Vec<_> = mirrors.map(|mirror| mirror.name).collect();
+    if known.iter().any(|name| name == typed) {
+        return None;
+    }
+    names("mirror", typed, &known)
+}
+
+/// Which bdevs there are that nobody uses, where there is none of the name of one of these.
+pub(crate) fn free_bdevs(session: &mut Session, typed: &[String]) -> Option<String> {
+    let bdevs = session.bdevs().ok()?;
+    let is_known = |name: &str| bdevs.iter().any(|bdev| bdev.name == name);
+    let unknown = typed.iter().find(|name| !is_known(name))?;
+    let free = bdevs.iter().filter(|bdev| !bdev.claimed);
+    let free: Vec<_> = free.map(|bdev| bdev.name.clone()).collect();
+    names("unclaimed bdev", unknown, &free)
 }
 
 /// The name that is most like what was typed, if any is.

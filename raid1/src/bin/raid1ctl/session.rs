@@ -41,6 +41,24 @@ impl Session {
         outcome.map_err(|failure| self.explain(failure))
     }
 
+    /// As `change`; `hint` says which names there are where it is one that the application does not
+    /// know.
+    pub(crate) fn change_named(
+        &mut self,
+        what: &str,
+        method: &str,
+        params: Value,
+        hint: impl FnOnce(&mut Self) -> Option<String>,
+    ) -> Result<Value, Failure> {
+        self.change(what, method, params).map_err(|failure| {
+            let is_of_unknown_name = failure.is_of_unknown_name();
+            match is_of_unknown_name.then(|| hint(self)).flatten() {
+                Some(hint) => failure.with_hint(hint),
+                None => failure,
+            }
+        })
+    }
+
     /// The mirrors: all, or the one of this name.
     pub(crate) fn mirrors(&mut self, name: Option<&str>) -> Result<Vec<Mirror>, Failure> {
         self.mirrors_in("all", name)
@@ -76,6 +94,14 @@ impl Session {
     pub(crate) fn say(&mut self, line: &str) -> Result<(), Failure> {
         writeln!(self.out, "{line}")?;
         Ok(())
+    }
+
+    /// Says that something was done: what the application has answered with `--json`, else a line.
+    pub(crate) fn say_done(&mut self, answer: &Value, line: &str) -> Result<(), Failure> {
+        if self.json {
+            return self.say_json(answer);
+        }
+        self.say(line)
     }
 
     /// Prints JSON.

@@ -58,6 +58,7 @@ impl Session {
         readiness.readable = received == wanted || readiness.hangup;
         let direct = received.min(missing);
         self.end += received - direct;
+        self.moved_bytes += received;
         if let Pending::Data(index, _) = self.pending {
             self.pending = Pending::Data(index, filled + direct);
         }
@@ -78,6 +79,7 @@ impl Session {
                     };
                     let header = Header::parse(bytes).map_err(End::Violation)?;
                     self.start += HEADER_BYTES;
+                    self.progress();
                     let verdict =
                         protocol::check(&header, &self.geometry).map_err(End::Violation)?;
                     self.pending = match verdict {
@@ -153,6 +155,7 @@ impl Session {
         }
         slot.work = Work::Transfer(self.channel.write_buf(buffer, slot.span.offset_blocks));
         self.pending = Pending::Header;
+        self.progress();
         self.advance(index);
         true
     }

@@ -89,6 +89,7 @@ impl Session {
     /// So many bytes have gone: frees the slots whose replies went with them.
     pub(super) fn sent(&mut self, sent: usize) {
         let mut bytes = self.sent_bytes + sent;
+        self.moved_bytes += sent;
         while let Some(index) = self.outbox.front().copied() {
             let Some(slot) = self.slots.get_mut(index) else {
                 break;
@@ -104,6 +105,7 @@ impl Session {
             self.memory.returned(lent);
             self.outbox.pop_front();
             self.free.push(index);
+            self.progress();
         }
         self.sent_bytes = bytes;
     }

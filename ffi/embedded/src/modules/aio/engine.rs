@@ -8,12 +8,16 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::super::channel::IoDevice;
 use super::super::poller::{Interrupt, Poll, Poller};
 use super::flight;
-use super::job::Job;
-use super::ring::Ring;
+use super::job::{CUT_SHORT, Job};
+use super::lane::Lane;
+use super::ring::{Done, Ring};
 use super::threads::{self, Inbox};
 
 /// Results of the ring that one round hands out, so that others get their turn.
 const RESULTS_MAX: usize = 128;
+/// Rounds without a result of the threads before they are asked to call: a call costs them more than
+/// all else. Until then the reactor is kept awake.
+const QUIET_ROUNDS: u32 = 1024;
 
 /// Does the jobs of one thread, and hands their results to [`flight::finished`] there: never within
 /// `start`.
@@ -21,8 +25,12 @@ struct Works {
     /// None where there is no io_uring.
     ring: Option<RefCell<Ring>>,
     inbox: Arc<Inbox>,
-    /// Jobs that threads have.
+    /// Jobs that threads have, or whose results are in the inbox.
     on_threads: Cell<usize>,
+    /// Rounds since the last result of these.
+    quiet_rounds: Cell<u32>,
+    /// Empty, with room for results.
+    results: RefCell<Vec<Done>>,
 }
 
 impl Works {
@@ -31,19 +39,35 @@ impl Works {
             ring: ring.map(RefCell::new),
             inbox: Arc::new(Inbox::new()?),
             on_threads: Cell::new(0),
+            quiet_rounds: Cell::new(0),
+            results: RefCell::default(),
         })
     }
 
     fn start(&self, job: Job) {
         let job = match &self.ring {
             None => job,
+            Some(_) if job.is_refused() => {
+                self.count_on_threads();
+                self.inbox.put((job.token, CUT_SHORT));
+                return;
+            }
             Some(ring) => match ring.borrow_mut().start(job) {
                 Ok(()) => return,
                 Err(job) => job,
             },
         };
-        self.on_threads.set(self.on_threads.get() + 1);
+        self.count_on_threads();
         threads::start(job, &self.inbox);
+    }
+
+    fn start_in(&self, lane: &Arc<Lane>, job: Job) {
+        self.count_on_threads();
+        lane.start(job);
+    }
+
+    fn count_on_threads(&self) {
+        self.on_threads.set(self.on_threads.get() + 1);
     }
 
     /// One round; `finished` gets each token and result.
@@ -60,13 +84,35 @@ impl Works {
             }
         }
         if self.on_threads.get() > 0 {
-            for (token, result) in self.inbox.take() {
-                self.on_threads.set(self.on_threads.get() - 1);
-                finished(token, result);
-                busy = true;
-            }
+            busy |= self.look_into_inbox(finished);
         }
         busy
+    }
+
+    /// Hands out results of the threads. Whether there were any, or may be soon.
+    fn look_into_inbox(&self, finished: impl Fn(u64, i32)) -> bool {
+        // Not borrowed while a result is handed out.
+        let mut results = self.results.take();
+        self.inbox.take(&mut results);
+        if results.is_empty() {
+            let rounds = self.quiet_rounds.get();
+            self.quiet_rounds.set(rounds.saturating_add(1));
+            if rounds == QUIET_ROUNDS {
+                self.inbox.call_me(&mut results);
+            } else if rounds > QUIET_ROUNDS {
+                self.results.replace(results);
+                return false;
+            }
+        }
+        if !results.is_empty() {
+            self.quiet_rounds.set(0);
+        }
+        self.on_threads.set(self.on_threads.get() - results.len());
+        for (token, result) in results.drain(..) {
+            finished(token, result);
+        }
+        self.results.replace(results);
+        true
     }
 }
 
@@ -96,6 +142,20 @@ impl Engine {
     /// that.
     pub(super) unsafe fn start(&self, job: Job) {
         self.works.start(job);
+    }
+
+    /// Starts a job in a lane of this engine.
+    ///
+    /// # Safety
+    ///
+    /// As of [`Engine::start`].
+    pub(super) unsafe fn start_in(&self, lane: &Arc<Lane>, job: Job) {
+        self.works.start_in(lane, job);
+    }
+
+    /// A new lane.
+    pub(super) fn lane(&self) -> Arc<Lane> {
+        Lane::new(&self.works.inbox)
     }
 }
 

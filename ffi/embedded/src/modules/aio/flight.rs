@@ -13,7 +13,7 @@ use libc::iovec;
 
 use super::super::device::Disk;
 use super::super::io::Io;
-use super::job::{Job, Operation};
+use super::job::{CUT_SHORT, Job, Operation};
 use super::{Aio, AioChannel, removal};
 
 /// A request that the engine has.
@@ -59,25 +59,25 @@ unsafe extern "C" fn transfer_with_buffer(
         SPDK_BDEV_IO_TYPE_READ => Operation::Read,
         _ => Operation::Write,
     };
-    start(disk.device(), channel, io, operation);
+    start(disk, channel, io, operation);
 }
 
 /// Makes what was written durable.
-pub(super) fn sync(aio: &Aio, channel: &AioChannel, io: Io) {
-    start(aio, channel, io, Operation::Sync);
+pub(super) fn sync(disk: &Disk<Aio>, channel: &AioChannel, io: Io) {
+    start(disk, channel, io, Operation::Sync);
 }
 
 /// Unmaps the blocks of a request.
-pub(super) fn unmap(aio: &Aio, channel: &AioChannel, io: Io) {
-    start(aio, channel, io, Operation::PunchHole);
+pub(super) fn unmap(disk: &Disk<Aio>, channel: &AioChannel, io: Io) {
+    start(disk, channel, io, Operation::PunchHole);
 }
 
 /// Zeroes the blocks of a request.
-pub(super) fn write_zeroes(aio: &Aio, channel: &AioChannel, io: Io) {
-    start(aio, channel, io, Operation::ZeroRange);
+pub(super) fn write_zeroes(disk: &Disk<Aio>, channel: &AioChannel, io: Io) {
+    start(disk, channel, io, Operation::ZeroRange);
 }
 
-fn start(aio: &Aio, channel: &AioChannel, io: Io, operation: Operation) {
+fn start(disk: &Disk<Aio>, channel: &AioChannel, io: Io, operation: Operation) {
     channel.in_flight.set(channel.in_flight.get() + 1);
     let flight = Flight {
         channel,
@@ -85,11 +85,12 @@ fn start(aio: &Aio, channel: &AioChannel, io: Io, operation: Operation) {
         done: 0,
         rest: None,
     };
-    go(aio, channel, io, flight);
+    go(disk, channel, io, flight);
 }
 
 /// Hands a request to the engine.
-fn go(aio: &Aio, channel: &AioChannel, io: Io, flight: Flight) {
+fn go(disk: &Disk<Aio>, channel: &AioChannel, io: Io, flight: Flight) {
+    let aio = disk.device();
     let iovs = flight.rest.as_deref().unwrap_or(io.iovs());
     let job = Job {
         token: io.as_ptr() as u64,
@@ -97,6 +98,10 @@ fn go(aio: &Aio, channel: &AioChannel, io: Io, flight: Flight) {
         operation: flight.operation,
         offset: io.offset_bytes() + flight.done,
         len: io.len_bytes(),
+        file_len: match aio.file.is_block_device() {
+            true => 0,
+            false => disk.num_blocks() * u64::from(disk.block_size()),
+        },
         iovs: iovs.as_ptr(),
         iovcnt: iovs.len(),
         nowait: aio.nowait,
@@ -105,7 +110,12 @@ fn go(aio: &Aio, channel: &AioChannel, io: Io, flight: Flight) {
     unsafe { io.driver_ctx::<Flight>().write(flight) };
     let _ = io.into_raw();
     // SAFETY: the request, and so its memory and the file, stay until `finished` takes it back.
-    unsafe { channel.engine.start(job) };
+    unsafe {
+        match &channel.writes {
+            Some(lane) if job.operation == Operation::Write => channel.engine.start_in(lane, job),
+            _ => channel.engine.start(job),
+        }
+    }
 }
 
 /// Goes on with a request whose job is done.
@@ -125,7 +135,7 @@ pub(super) unsafe fn finished(token: u64, result: i32) {
     // SAFETY: the channel stays while it has requests.
     let channel = unsafe { &*flight.channel };
     match next(disk, &io, flight, result) {
-        Next::Again(flight) => go(disk.device(), channel, io, flight),
+        Next::Again(flight) => go(disk, channel, io, flight),
         Next::Status(status) => {
             channel.in_flight.set(channel.in_flight.get() - 1);
             io.complete(status);
@@ -163,6 +173,10 @@ fn next(disk: &Disk<Aio>, io: &Io, flight: Flight, result: i32) -> Next {
         // The file ends within the blocks, or its device is gone.
         (Operation::Read | Operation::Write, 0) => gone_or(disk, || {
             error_log!("{}: end of file within the blocks\n", disk.name_text());
+            Next::Status(SPDK_BDEV_IO_STATUS_FAILED)
+        }),
+        (_, CUT_SHORT) => gone_or(disk, || {
+            error_log!("{}: the file was cut short\n", disk.name_text());
             Next::Status(SPDK_BDEV_IO_STATUS_FAILED)
         }),
         (_, 0..) => Next::Status(SPDK_BDEV_IO_STATUS_SUCCESS),

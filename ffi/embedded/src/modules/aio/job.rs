@@ -14,6 +14,10 @@ const ZEROES_LEN: u64 = 1 << 20;
 /// Alignment of these zeroes: enough for any device.
 const ZEROES_ALIGN: usize = 4096;
 
+/// Result of a job that would make a file longer again which has been cut short: what was behind its end
+/// is lost, and would be read as zeroes. The kernel has no such error of what a job does.
+pub(super) const CUT_SHORT: i32 = -libc::ENODATA;
+
 /// `BLKDISCARD` of `linux/fs.h`.
 const BLKDISCARD: libc::Ioctl = 0x1277;
 
@@ -45,6 +49,11 @@ impl Operation {
             _ => None,
         }
     }
+
+    /// Whether it makes a file longer that ends before.
+    fn lengthens(self) -> bool {
+        matches!(self, Self::Write | Self::ZeroRange | Self::WriteZeroes)
+    }
 }
 
 /// Something to do to a file. Who starts it keeps file and memory until it is done.
@@ -57,6 +66,8 @@ pub(super) struct Job {
     pub(super) offset: u64,
     /// In bytes, of operations without iovecs.
     pub(super) len: u64,
+    /// Bytes that the file has if it is whole; 0 where it cannot be cut short.
+    pub(super) file_len: u64,
     /// Memory to read into or to write; at least one of a read or write.
     pub(super) iovs: *const iovec,
     pub(super) iovcnt: usize,
@@ -90,8 +101,28 @@ impl Job {
         Buffers::Many(self.iovs, self.iovcnt.min(IOVECS_MAX) as u32)
     }
 
+    /// Whether the result is [`CUT_SHORT`], and nothing is to be done.
+    pub(super) fn is_refused(&self) -> bool {
+        if self.file_len == 0 || !self.operation.lengthens() {
+            return false;
+        }
+        // SAFETY: numbers alone, for which zeroes will do.
+        let mut status: libc::statx = unsafe { std::mem::zeroed() };
+        // What this machine knows, for which nobody waits.
+        let flags = libc::AT_EMPTY_PATH | libc::AT_STATX_DONT_SYNC;
+        // SAFETY: an open file, an empty path, and memory of the right type.
+        let rc = unsafe {
+            let path = c"".as_ptr();
+            libc::statx(self.fd, path, flags, libc::STATX_SIZE, &raw mut status)
+        };
+        rc == 0 && status.stx_size < self.file_len
+    }
+
     /// Does it, and blocks for as long as it takes. The bytes done, or a negative errno value.
     pub(super) fn run(&self) -> i32 {
+        if self.is_refused() {
+            return CUT_SHORT;
+        }
         loop {
             let rc = match self.operation {
                 Operation::WriteZeroes => return self.write_zeroes(),

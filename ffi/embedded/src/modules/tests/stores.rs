@@ -101,6 +101,9 @@ fn aio() {
             disk.set_len(4 * BLOCK as u64).unwrap();
             assert_eq!(open.read(5).0, FAILED);
             assert_eq!(open.read(2).0, SUCCESS);
+            // Nor is it made longer by a write, and zeroes read where data was.
+            assert_eq!(open.write(7, 1), FAILED);
+            assert_eq!(disk.metadata().unwrap().len(), 4 * BLOCK as u64);
             disk.set_len(128 * BLOCK as u64).unwrap();
             let rescanned = call("bdev_aio_rescan", json!({ "name": "aio" }));
             assert_eq!(rescanned, Ok(true.into()));
@@ -114,7 +117,13 @@ fn aio() {
 
 #[test]
 fn a_file_that_is_gone_takes_its_bdev_along() {
-    application(|| {
+    for is_read in [true, false] {
+        gone(is_read);
+    }
+}
+
+fn gone(is_read: bool) {
+    application(move || {
         let file = TempFile::new("gone", 8 * BLOCK as u64);
         let create = json!({ "name": "gone", "filename": file.0, "block_size": BLOCK });
         assert_eq!(call("bdev_aio_create", create), Ok("gone".into()));
@@ -125,7 +134,11 @@ fn a_file_that_is_gone_takes_its_bdev_along() {
             .unwrap()
             .set_len(0)
             .unwrap();
-        assert_eq!(open.read(1).0, SPDK_BDEV_IO_STATUS_AIO_ERROR as i8);
+        let status = match is_read {
+            true => open.read(1).0,
+            false => open.write(1, 1),
+        };
+        assert_eq!(status, SPDK_BDEV_IO_STATUS_AIO_ERROR as i8);
         open.close();
         let until = std::time::Instant::now() + PATIENCE;
         while exists("gone") {
