@@ -109,13 +109,7 @@ impl Fresh<'_> {
             own_slot: 0,
             source: (!self.assume_clean && self.legs.len() > 1).then_some(0),
             block_size: options.block_size,
-            md: MdFormat {
-                size: options.md_size,
-                interleaved: options.md_interleave,
-                dif_type: options.dif_type as u8,
-                dif_pi_format: options.dif_pi_format as u8,
-                dif_is_head: options.dif_is_head_of_md,
-            },
+            md: md_format(options),
             data_size_blocks: layout.data_size_blocks,
             region_size_blocks: layout.region_size_blocks,
             update_time: 0,
@@ -124,8 +118,19 @@ impl Fresh<'_> {
     }
 }
 
+/// What metadata the blocks of a mirror have.
+pub(crate) fn md_format(options: &Options) -> MdFormat {
+    MdFormat {
+        size: options.md_size,
+        interleaved: options.md_interleave,
+        dif_type: options.dif_type as u8,
+        dif_pi_format: options.dif_pi_format as u8,
+        dif_is_head: options.dif_is_head_of_md,
+    }
+}
+
 /// A number that no other creation has.
-fn epoch_of(random: Uuid) -> u64 {
+pub(crate) fn epoch_of(random: Uuid) -> u64 {
     let [first, _] = random.as_bytes().as_chunks::<8>().0 else {
         return 1;
     };

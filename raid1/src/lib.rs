@@ -60,3 +60,4 @@ mod region_map;
 
 mod regions;
 mod rpc;
+mod takeover;

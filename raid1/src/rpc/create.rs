@@ -21,7 +21,7 @@ use crate::legs::{LEGS_MAX, Standing};
 use crate::mirrors;
 use crate::online::{Beginning, online};
 
-type BaseName<'a> = Name<'a, BASE_NAME_LEN_MAX>;
+pub(super) type BaseName<'a> = Name<'a, BASE_NAME_LEN_MAX>;
 
 /// What legs that are made equal begin with.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -120,21 +120,21 @@ pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     Ok(true)
 }
 
-fn refused_legs(reason: String) -> RpcError {
+pub(super) fn refused_legs(reason: String) -> RpcError {
     RpcError::failed(
         Errno::EINVAL,
         format_args!("Parameter 'base_bdevs': {reason}"),
     )
 }
 
-fn exists(name: &str) -> RpcError {
+pub(super) fn exists(name: &str) -> RpcError {
     RpcError::failed(
         Errno::EEXIST,
         format_args!("Parameter 'name': there is a bdev '{name}' already"),
     )
 }
 
-fn check_bases(bases: &[BaseName<'_>]) -> Result<(), RpcError> {
+pub(super) fn check_bases(bases: &[BaseName<'_>]) -> Result<(), RpcError> {
     if bases.is_empty() || bases.len() > LEGS_MAX {
         return Err(RpcError::invalid_param(
             "base_bdevs",
@@ -156,7 +156,7 @@ fn check_bases(bases: &[BaseName<'_>]) -> Result<(), RpcError> {
 }
 
 /// Opens all base bdevs, and claims them.
-fn open_all(bases: &[BaseName<'_>], mirror: &str) -> Result<Vec<Leg>, RpcError> {
+pub(super) fn open_all(bases: &[BaseName<'_>], mirror: &str) -> Result<Vec<Leg>, RpcError> {
     let failed = |index: usize, errno, reason: fmt::Arguments<'_>| {
         let base = &*bases[index];
         RpcError::failed(

@@ -2,7 +2,9 @@
 
 mod add;
 mod create;
+mod export;
 mod get;
+mod import;
 pub(crate) mod info;
 pub(crate) mod options;
 mod remove;
@@ -18,6 +20,8 @@ barespdk::rpc_methods!(
     Method::asynchronous(c"raid1_create", States::RUNTIME, create::create),
     Method::asynchronous(c"raid1_add_base_bdev", States::RUNTIME, add::add_base_bdev),
     Method::asynchronous(c"raid1_delete", States::RUNTIME, remove::delete),
+    Method::asynchronous(c"raid1_export", States::RUNTIME, export::export),
+    Method::asynchronous(c"raid1_import", States::RUNTIME, import::import),
     Method::sync(c"raid1_get_bdevs", States::RUNTIME, get::get_bdevs),
     Method::asynchronous(
         c"raid1_remove_base_bdev",
