@@ -35,8 +35,10 @@ use self::probe::{Probed, probe};
 use self::start::Trouble;
 pub(crate) use self::table::all;
 use self::table::{Array, Candidate};
+use self::taking_back::{Lacks, take_back};
 pub(crate) use self::words::describe;
-use crate::legs::LegSet;
+use crate::leg::Leg;
+use crate::legs::Slot;
 use crate::mirror::Mirror;
 use crate::mirrors;
 use crate::rpc::options;
@@ -126,10 +128,7 @@ async fn step(uuid: Uuid) {
         return;
     }
     if let Some(mirror) = online(uuid) {
-        for candidate in table::take_legs(uuid) {
-            taking_back::take_back(&mirror, &candidate, LegSet::EMPTY).await;
-        }
-        return;
+        return offer(&mirror, uuid).await;
     }
     let Some(array) = table::with(uuid, |array| array.clone()) else {
         return;
@@ -169,14 +168,20 @@ async fn step(uuid: Uuid) {
     match start::start(&plan, found).await {
         Ok(mirror) => {
             start::follow_removals(&mirror);
-            let legs = table::take_legs(uuid);
+            let legs = table::take_those(uuid, found);
+            // What is said of it from now on is new.
+            let _old = table::with(uuid, |array| core::mem::take(&mut array.waits_for));
             let others = plan.stale.or(plan.losers);
             for slot in others.iter() {
                 let name = plan.by_slot[slot.index()]
                     .and_then(|leg| found.get(leg))
                     .map(|leg| &leg.name);
                 if let Some(leg) = legs.iter().find(|leg| Some(&leg.name) == name) {
-                    taking_back::take_back(&mirror, leg, plan.losers).await;
+                    let lacks = match plan.losers.contains(slot) {
+                        true => Lacks::All,
+                        false => Lacks::WhatItMissed,
+                    };
+                    take_back(&mirror, leg, lacks).await;
                 }
             }
         }
@@ -208,12 +213,37 @@ async fn step(uuid: Uuid) {
     }
 }
 
+/// Has a mirror that is online take legs back. Those that went on alone are kept, for somebody to choose.
+async fn offer(mirror: &Bdev<Mirror>, uuid: Uuid) {
+    for candidate in table::take_legs(uuid) {
+        if take_back(mirror, &candidate, Lacks::WhatItMissed).await {
+            continue;
+        }
+        let generation = mirror.device().report.lock().generation();
+        let own = &candidate.superblock;
+        let alone = alloc::format!(
+            "a choice, 'raid1_start' with 'source', after 'raid1_stop' unless it is a base bdev that is \
+             online: split brain, '{}' (slot {}, generation {}) went on alone, what is online (generation \
+             {generation}) does not have what was written there",
+            candidate.name,
+            own.own_slot,
+            own.generation
+        );
+        table::insert(candidate);
+        if let Some(array) = table::with(uuid, |array| array.clone())
+            && array.waits_for.is_empty()
+        {
+            waits(&array, alone);
+        }
+    }
+}
+
 /// Notes why an array is not online, and says so where that is new.
 fn waits(array: &Array, reason: String) {
     if array.waits_for == reason {
         return;
     }
-    log_notice!("raid1 {}: not online, waits for {reason}", array.name());
+    log_notice!("raid1 {}: waits for {reason}", array.name());
     let _old = table::with(array.uuid, |array| {
         core::mem::replace(&mut array.waits_for, reason)
     });
@@ -271,6 +301,9 @@ pub(crate) async fn start(key: &str, source: Option<&str>) -> Result<(), (Errno,
     let Some(array) = table::find(key) else {
         return Err((Errno::ENODEV, String::from("no such array waits")));
     };
+    if let Some(mirror) = online(array.uuid) {
+        return choose(&mirror, &array, source).await;
+    }
     let source = match source {
         None => None,
         Some(source) => Some(bdev_of(&array, source).ok_or_else(|| {
@@ -302,6 +335,33 @@ pub(crate) async fn start(key: &str, source: Option<&str>) -> Result<(), (Errno,
         array.waits_for.clone()
     });
     Err((Errno::EBUSY, reason.unwrap_or_default()))
+}
+
+/// Has a mirror that is online copied to the legs that went on alone, if its history was chosen.
+async fn choose(
+    mirror: &Bdev<Mirror>,
+    array: &Array,
+    source: Option<&str>,
+) -> Result<(), (Errno, String)> {
+    let slot = source.and_then(|source| source.parse::<usize>().ok());
+    let is_source = |source: &str| {
+        let legs = mirror.device().legs.lock();
+        let is_it = |(at, leg): (Slot, &Leg)| leg.name == source || Some(at.index()) == slot;
+        legs.open().any(is_it)
+    };
+    match source {
+        Some(source) if is_source(source) => {}
+        Some(source) if bdev_of(array, source).is_none() => {
+            let reason = alloc::format!("no leg is in slot, or is bdev, '{source}'");
+            return Err((Errno::EINVAL, reason));
+        }
+        _ => return Err((Errno::EEXIST, String::from("it is online"))),
+    }
+    for candidate in table::take_legs(array.uuid) {
+        take_back(mirror, &candidate, Lacks::AllAsNew).await;
+    }
+    let _empty = table::begin(array.uuid) && table::end(array.uuid);
+    Ok(())
 }
 
 /// The bdev of a leg, by that name or by its slot.

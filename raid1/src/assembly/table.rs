@@ -147,6 +147,15 @@ pub(super) fn take_legs(uuid: Uuid) -> Vec<Candidate> {
     with(uuid, |array| mem::take(&mut array.candidates)).unwrap_or_default()
 }
 
+/// Takes those legs of an array that are among these, but not such as came meanwhile.
+pub(super) fn take_those(uuid: Uuid, those: &[Candidate]) -> Vec<Candidate> {
+    let is_one = |leg: &mut Candidate| those.iter().any(|other| other.name == leg.name);
+    with(uuid, |array| {
+        array.candidates.extract_if(.., is_one).collect()
+    })
+    .unwrap_or_default()
+}
+
 /// All that wait, as they are now.
 pub(crate) fn all() -> Vec<Array> {
     let waits = |array: &&Array| !array.candidates.is_empty();

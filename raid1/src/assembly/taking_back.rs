@@ -14,41 +14,49 @@ use super::table::Candidate;
 use crate::format::{SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS};
 use crate::keeper::{Arrival, Job};
 use crate::leg::Leg;
-use crate::legs::{LegSet, Slot};
+use crate::legs::Slot;
 use crate::mirror::Mirror;
 use crate::mirrors;
 
 /// How often, and how long each time, one waits for the mirror to lose a leg that is back already.
 const LOSS: (u32, Duration) = (100, Duration::from_millis(20));
 
-/// Takes a leg back, if it is one. `losers` are copied to as a whole, whatever they think that they are.
-pub(super) async fn take_back(mirror: &Bdev<Mirror>, candidate: &Candidate, losers: LegSet) {
+/// What a leg is copied that comes back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lacks {
+    /// What it has missed, if it was left behind.
+    WhatItMissed,
+    /// All, as its history does not count; the mirror knows that already.
+    All,
+    /// The same, but the mirror does not know: it becomes a new leg.
+    AllAsNew,
+}
+
+/// Takes a leg back, if it is one. `false`: it went on alone, and somebody has to choose.
+pub(super) async fn take_back(mirror: &Bdev<Mirror>, candidate: &Candidate, lacks: Lacks) -> bool {
     let name = &candidate.name;
     if mirrors::is_leg(name) {
-        return;
+        return true;
     }
-    let slot = match slot_for(mirror, candidate, losers).await {
+    let slot = match slot_for(mirror, candidate, lacks).await {
         Ok(slot) => slot,
-        Err(reason) => {
+        Err(Refused::Alone) => return false,
+        Err(Refused::Useless(reason)) => {
             log_warn!("raid1 {}: bdev '{name}' {reason}", mirror.name());
-            return;
+            return true;
         }
     };
-    let leg = match open(mirror, candidate, slot, losers).await {
+    let leg = match open(mirror, candidate, slot, lacks).await {
         Ok(leg) => leg,
         Err(reason) => {
             log_error!("raid1 {}: base bdev '{name}' {reason}", mirror.name());
-            return;
+            return true;
         }
     };
-    log_notice!(
-        "raid1 {}: base bdev '{name}' is back, in slot {}",
-        mirror.name(),
-        slot.index()
-    );
+    log_notice!("raid1 {}: base bdev '{name}' is back", mirror.name());
     let arrival = Arrival {
         leg,
-        returns_to: Some(slot),
+        returns_to: Some(slot).filter(|_| lacks != Lacks::AllAsNew),
     };
     let desk = &mirror.device().desk;
     match desk.ask(|done| Job::Add(arrival, done)).await {
@@ -57,16 +65,27 @@ pub(super) async fn take_back(mirror: &Bdev<Mirror>, candidate: &Candidate, lose
         // The mirror ends.
         Err(_) => {}
     }
+    true
+}
+
+/// Why a leg does not come back.
+enum Refused {
+    /// It went on alone.
+    Alone,
+    Useless(String),
 }
 
 /// The slot that a leg comes back to, or why it does not.
 async fn slot_for(
     mirror: &Bdev<Mirror>,
     candidate: &Candidate,
-    losers: LegSet,
-) -> Result<Slot, String> {
+    lacks: Lacks,
+) -> Result<Slot, Refused> {
+    let useless = |reason: String| Err(Refused::Useless(reason));
     let own = &candidate.superblock;
-    let slot = Slot::of(own.own_slot.into()).ok_or("has no slot")?;
+    let Some(slot) = Slot::of(own.own_slot.into()) else {
+        return useless(String::from("has no slot"));
+    };
     let (tries, pause) = LOSS;
     for _ in 0..tries {
         let open = {
@@ -80,43 +99,35 @@ async fn slot_for(
             continue;
         };
         if authority.epoch != own.epoch {
-            return Err(String::from(
+            return useless(String::from(
                 "is a leg of an array that had the same uuid in another life: it is left alone",
             ));
         }
-        let relation = match losers.contains(slot) {
-            true => Relation::Stale,
-            false => relation(&authority, own),
+        let relation = match lacks {
+            Lacks::WhatItMissed => relation(&authority, own),
+            Lacks::All | Lacks::AllAsNew => Relation::Stale,
         };
         match (relation, open) {
             (Relation::Replaced, _) => {
-                return Err(format!(
+                return useless(format!(
                     "was in slot {}, which has another leg now: it is left alone",
                     slot.index()
                 ));
             }
             (_, Some(open)) => {
-                return Err(format!(
+                return useless(format!(
                     "is a copy of base bdev '{open}', which is in slot {}: it is left alone",
                     slot.index()
                 ));
             }
-            (Relation::Alone, None) => {
-                return Err(format!(
-                    "went on alone, to generation {} (the array is at {}, the leg was last told {}): \
-                     split brain, it is left alone",
-                    own.generation,
-                    authority.generation,
-                    authority.legs[slot.index()].left_generation
-                ));
-            }
+            (Relation::Alone, None) => return Err(Refused::Alone),
             (Relation::Stale, None) => return Ok(slot),
             // What has gone a moment ago is not recorded yet.
             (_, None) => {}
         }
         let _tried_again = runtime::sleep(pause).await;
     }
-    Err(String::from(
+    useless(String::from(
         "is not taken back: the mirror still counts on it",
     ))
 }
@@ -125,7 +136,7 @@ async fn open(
     mirror: &Bdev<Mirror>,
     candidate: &Candidate,
     slot: Slot,
-    losers: LegSet,
+    lacks: Lacks,
 ) -> Result<Leg, String> {
     let authority = mirror
         .device()
@@ -137,7 +148,7 @@ async fn open(
             Trouble::Leg(_, reason) | Trouble::Array(reason) => reason,
             Trouble::Changed(..) => String::from("has changed meanwhile"),
         })?;
-    if losers.contains(slot) {
+    if lacks != Lacks::WhatItMissed {
         wipe(&leg)
             .await
             .map_err(|error| format!("cannot be written to: {error}"))?;

@@ -30,10 +30,15 @@ pub(super) async fn start(mut params: Params<'_>) -> Result<bool, RpcError> {
     let source = source.as_deref();
     match assembly::start(&key, source).await {
         Ok(()) => Ok(true),
-        Err((Errno::ENODEV, _)) if mirrors::find(&key).is_some() => Err(RpcError::failed(
-            Errno::EEXIST,
-            format_args!("Parameter '{field}': mirror '{key}' is online already"),
-        )),
+        Err((errno, _))
+            if errno == Errno::EEXIST
+                || errno == Errno::ENODEV && mirrors::find(&key).is_some() =>
+        {
+            Err(RpcError::failed(
+                Errno::EEXIST,
+                format_args!("Parameter '{field}': mirror '{key}' is online already"),
+            ))
+        }
         Err((Errno::EINVAL, reason)) => Err(RpcError::failed(
             Errno::EINVAL,
             format_args!("Parameter 'source': {reason}"),

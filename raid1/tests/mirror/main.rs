@@ -1,5 +1,6 @@
 //! Mirrors over legs that fail, wait and refuse as a test wants them to.
 
+mod assembly;
 mod crew;
 #[path = "../../../core/tests/harness/mod.rs"]
 mod harness;
@@ -29,6 +30,10 @@ static SUITE: Suite = Suite {
 };
 
 const TESTS: &[harness::Test] = tests! {
+    assembly:
+        after_a_stop, whatever_the_order_and_the_names, without_a_leg_that_comes_later,
+        without_a_leg_when_it_has_waited, not_of_histories_that_went_apart, not_of_copies,
+        after_a_crash, after_a_crash_of_the_start, not_where_the_name_is_taken;
     removal:
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
     names:

@@ -47,12 +47,22 @@ fn take_one(number: &AtomicUsize) -> bool {
 
 impl Rig {
     pub(crate) fn make(name: &str) -> Result<Bdev<Self>, Failure> {
+        Self::of(name, vec![0; BLOCK_SIZE * NUM_BLOCKS])
+    }
+
+    /// A leg that has something on it.
+    pub(crate) fn of(name: &str, content: Vec<u8>) -> Result<Bdev<Self>, Failure> {
+        let options = Options::new(BLOCK_SIZE as u32, (content.len() / BLOCK_SIZE) as u64);
         let rig = Self {
-            content: Mutex::new(vec![0; BLOCK_SIZE * NUM_BLOCKS]),
+            content: Mutex::new(content),
             ..Self::default()
         };
-        let options = Options::new(BLOCK_SIZE as u32, NUM_BLOCKS as u64);
         Ok(RIGS.register(name, c"rig", &options, rig)?)
+    }
+
+    /// What is on it now.
+    pub(crate) fn content(&self) -> Vec<u8> {
+        self.content.lock().unwrap().clone()
     }
 
     /// The byte that a block is full of.
