@@ -35,6 +35,8 @@ struct State {
     requests: u64,
     /// Whether it ever failed to do what changes it.
     missed: bool,
+    /// Whether it ever failed a flush: what was written before may be lost.
+    failed_flush: bool,
     /// How often it came.
     comings: u32,
 }
@@ -70,6 +72,7 @@ impl Leg {
                 in_flight: 0,
                 requests: 0,
                 missed: false,
+                failed_flush: false,
                 comings: 0,
             }),
             latency_us_max: plan.latency_us_max,
@@ -101,6 +104,11 @@ impl Leg {
     /// From now on it may miss what the other legs are told.
     pub(crate) fn goes(&self) {
         self.state().missed = true;
+    }
+
+    /// Whether it ever failed a flush.
+    pub(crate) fn has_failed_flush(&self) -> bool {
+        self.state().failed_flush
     }
 
     /// How many requests it has had.
@@ -189,7 +197,9 @@ impl Leg {
         if fault.is_some_and(|fault| self.takes(fault)) {
             self.state().missed |= fault != Some(Fault::Reads);
             if fault == Some(Fault::Flushes) {
-                self.state().disk.fail_flush();
+                let state = &mut *self.state();
+                state.failed_flush = true;
+                state.disk.fail_flush();
                 return Status::Failed;
             }
             // What fails may have been done none the less.

@@ -16,16 +16,19 @@ use crate::passed::Passed;
 use crate::plan::{Act, Fate, NUM_BLOCKS, Plan};
 use crate::run::{MIRROR, expect_progress};
 use crate::world::World;
-use crate::{content, leg, verdict};
+use crate::{content, leg, rpc, verdict};
 
 /// What legs hold before a mirror is made of them: this and their index.
 const BEFORE: Content = 1 << 48;
 
+/// Longest time that a mirror waits for legs, in seconds.
+const TIMEOUT_S_MAX: u64 = 3;
+
 /// Within so much virtual time a mirror must be there, when some leg of it is missing.
-const ASSEMBLY_MAX: Duration = Duration::from_secs(300);
+const ASSEMBLY_MAX: Duration = Duration::from_secs(TIMEOUT_S_MAX + 5);
 
 /// For so long a mirror must not be there that has only legs which are out of date.
-const STALE_ALONE: Duration = Duration::from_secs(1);
+const STALE_ALONE: Duration = Duration::from_secs(3);
 
 /// How this life begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,8 @@ struct Life {
     faithful: Option<usize>,
     /// The legs that come, in this order, unless they are there from the start.
     coming: Vec<usize>,
+    /// Whether somebody has the mirror start.
+    is_asked: bool,
     rng: Rng,
 }
 
@@ -173,9 +178,17 @@ pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
         _ => Vec::new(),
     };
     leg::prepare(&plan, number, passed.disks, at_start);
+    // 0 is for ever: then it is an operator who has the mirror start.
+    let timeout_s = match start {
+        Start::StaleAlone => 0,
+        _ => rng.u64(0..=TIMEOUT_S_MAX),
+    };
     let calls = match start {
         Start::Create => vec![create(&plan, faithful)],
-        _ => Vec::new(),
+        _ => vec![json!({
+            "method": "raid1_set_options",
+            "params": { "assemble_timeout_s": timeout_s },
+        })],
     };
     LIFE.set(Some(Life {
         number,
@@ -187,6 +200,7 @@ pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
         doom,
         faithful,
         coming,
+        is_asked: start != Start::StaleAlone && timeout_s == 0,
         rng,
     }));
     World::begin(plan, number, passed.checker);
@@ -239,6 +253,7 @@ pub(crate) async fn mirror() -> Option<Desc> {
         _ => ASSEMBLY_MAX,
     };
     let mut waited = Duration::ZERO;
+    let is_asked = with(|life| life.is_asked);
     loop {
         if let Ok(desc) = Desc::open(MIRROR, Access::Write, |_| {}) {
             if start == Start::StaleAlone {
@@ -256,6 +271,10 @@ pub(crate) async fn mirror() -> Option<Desc> {
             }
         }
         expect_progress();
+        if is_asked && waited > Duration::from_millis(100) {
+            // It may have started, or not know all yet.
+            let _ = rpc::call("raid1_start", json!({ "name": MIRROR })).await;
+        }
         let pause = (Duration::from_millis(1) + waited / 16).min(Duration::from_secs(1));
         let _ = runtime::sleep(pause).await;
         waited += pause;
@@ -314,10 +333,9 @@ pub(crate) fn ends(death: Option<Death>) -> ! {
     }
     let power_is_lost = death == Some(Death::PowerLoss);
     let requests = requests_before() + leg::requests();
-    let disks: Vec<_> = (0..)
-        .map_while(leg::get)
-        .map(|leg| leg.take_disk(power_is_lost))
-        .collect();
+    let legs = || (0..).map_while(leg::get);
+    let failed_flush: Vec<_> = legs().map(|leg| leg.has_failed_flush()).collect();
+    let disks: Vec<_> = legs().map(|leg| leg.take_disk(power_is_lost)).collect();
     let checker = World::with(|world| std::mem::replace(&mut world.checker, Checker::new(0)));
     let passed = with(|life| Passed {
         life: life.number + 1,
@@ -327,13 +345,13 @@ pub(crate) fn ends(death: Option<Death>) -> ! {
         disks,
         checker,
     });
-    let passed = judge(passed, death);
+    let passed = judge(passed, death, &failed_flush);
     let error = passed.begin();
     verdict::failed(&format!("the next life does not begin: {error}"));
 }
 
 /// Checks what the legs hold at the end of a life.
-fn judge(mut passed: Passed, death: Option<Death>) -> Passed {
+fn judge(mut passed: Passed, death: Option<Death>, failed_flush: &[bool]) -> Passed {
     let media = read(&passed.disks);
     let contents = |disk: &Disk| {
         let bytes = disk.blocks(blocks(RESERVED_BYTES), NUM_BLOCKS);
@@ -345,6 +363,10 @@ fn judge(mut passed: Passed, death: Option<Death>) -> Passed {
         .collect();
     for (leg, contents) in &legs {
         for (block, found) in (0..).zip(contents) {
+            // It is copied to at the next start.
+            if failed_flush[*leg] && media.is_dirty(block) {
+                continue;
+            }
             let checked = match death {
                 Some(Death::PowerLoss) => passed.checker.check_after_crash(block, found),
                 _ => passed.checker.check_leg(block, found),
@@ -359,7 +381,9 @@ fn judge(mut passed: Passed, death: Option<Death>) -> Passed {
     if media.newest().is_some_and(|newest| newest.is_clean) {
         equal(&legs, "after a clean stop");
     }
-    (passed.checker).life_ends(death == Some(Death::PowerLoss), true);
+    // What a leg has lost, and was not told to have lost, is lost if it is the only one next time.
+    let has_lost = legs.iter().any(|(leg, _)| failed_flush[*leg]);
+    (passed.checker).life_ends(has_lost || death == Some(Death::PowerLoss), true);
     passed
 }
 

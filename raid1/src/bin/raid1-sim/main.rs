@@ -22,6 +22,7 @@ mod media;
 mod passed;
 mod plan;
 mod planted;
+mod rpc;
 mod run;
 mod settle;
 mod shrink;

@@ -70,31 +70,34 @@ impl Superblock {
         self.states.get(slot).copied().unwrap_or_default()
     }
 
-    /// Whether the write-intent bitmap of this leg has no bit set.
-    fn has_no_intent(&self, leg: &[u8]) -> bool {
+    /// The regions that the write-intent bitmap of this leg has: all of a leaf that is torn.
+    fn intent(&self, leg: &[u8]) -> Vec<bool> {
         let regions = self
             .data_size_blocks
-            .div_ceil(self.region_size_blocks.max(1)) as usize;
+            .div_ceil(self.region_size_blocks.max(1));
         let bits = (LEAF_BYTES - 16) * 8;
-        (0..regions.div_ceil(bits).min(LEAVES_PER_BITMAP)).all(|index| {
+        let most = LEAVES_PER_BITMAP * bits;
+        let leaf_of = |index: usize| {
             let at = LEAVES + index * LEAF_BYTES;
-            let Some(leaf) = leg.get(at..at + LEAF_BYTES) else {
-                return false;
-            };
-            let valid = leaf[..4] == crc32c(&leaf[4..]).to_le_bytes()
-                && leaf[4..8] == (index as u32).to_le_bytes()
-                && leaf[8..16] == self.epoch.to_le_bytes();
-            let set = |region: usize| leaf[16 + region / 8] >> (region % 8) & 1 != 0;
-            valid && !(0..(regions - index * bits).min(bits)).any(set)
-        })
+            leg.get(at..at + LEAF_BYTES).filter(|leaf| {
+                leaf[..4] == crc32c(&leaf[4..]).to_le_bytes()
+                    && leaf[4..8] == (index as u32).to_le_bytes()
+                    && leaf[8..16] == self.epoch.to_le_bytes()
+            })
+        };
+        let is_set = |region: usize| match leaf_of(region / bits) {
+            Some(leaf) => leaf[16 + region % bits / 8] >> (region % 8) & 1 != 0,
+            None => true,
+        };
+        (0..(regions as usize).min(most)).map(is_set).collect()
     }
 }
 
 /// The legs of a run as their metadata has them, by index.
 #[derive(Clone, Debug)]
 pub(crate) struct Media {
-    /// Each leg's own superblock, and whether its write-intent bitmap is clear.
-    legs: Vec<Option<(Superblock, bool)>>,
+    /// Each leg's own superblock, and the regions that may be written to.
+    legs: Vec<Option<(Superblock, Vec<bool>)>>,
     /// The index of a leg with the newest one.
     newest: Option<usize>,
 }
@@ -105,8 +108,8 @@ impl Media {
         let legs: Vec<_> = legs
             .map(|leg| {
                 let superblock = Superblock::of(leg)?;
-                let clear = superblock.has_no_intent(leg);
-                Some((superblock, clear))
+                let intent = superblock.intent(leg);
+                Some((superblock, intent))
             })
             .collect();
         let generation = |index: &usize| legs[*index].as_ref().map(|(own, _)| own.generation);
@@ -152,7 +155,17 @@ impl Media {
 
     /// Whether no region of a leg may differ from those of the other legs.
     pub(crate) fn is_clear(&self, leg: usize) -> bool {
-        matches!(self.legs.get(leg), Some(Some((_, true))))
+        let intent = self.legs.get(leg).and_then(Option::as_ref);
+        intent.is_some_and(|(_, intent)| !intent.contains(&true))
+    }
+
+    /// Whether a block may differ from leg to leg until the next start makes them equal.
+    pub(crate) fn is_dirty(&self, block: u64) -> bool {
+        let newest = self.newest.and_then(|leg| self.legs[leg].as_ref());
+        newest.is_none_or(|(newest, intent)| {
+            let region = (block / newest.region_size_blocks.max(1)) as usize;
+            !newest.is_clean && intent.get(region).copied().unwrap_or(true)
+        })
     }
 }
 

@@ -1,18 +1,27 @@
 //! The faults that a build with `--cfg planted` has in it: each must be found.
 
 /// Their names.
-pub(crate) const FAULTS: [&str; 14] = [
+pub(crate) const FAULTS: [&str; 23] = [
     "aborted_write_forgotten",
+    "ack_before_record",
+    "clear_early",
     "completion_lost",
+    "copy_holds_nothing",
     "ejected_leg_read_on",
     "flush_error_ignored",
     "flush_skips_a_leg",
     "leg_dropped_at_once",
     "leg_never_closed",
+    "mark_after_write",
     "no_memory_is_an_error",
+    "one_superblock_copy",
     "read_error_ignored",
     "read_not_tried_again",
     "read_of_another_block",
+    "rebuild_misses_windows",
+    "repair_without_range",
+    "resync_skipped",
+    "stale_leg_accepted",
     "unmap_skips_a_leg",
     "write_error_ignored",
     "write_skips_a_leg",

@@ -20,6 +20,17 @@ pub(crate) const MIRROR: &str = "mirror";
 /// five seconds.
 const PATIENCE_US: u64 = 10_000_000;
 
+/// In so much real time a life must end: one that turns in a circle takes no virtual time.
+const REAL_PATIENCE: Duration = Duration::from_secs(60);
+
+/// Has a life that turns in a circle end.
+fn watch() {
+    std::thread::spawn(|| {
+        std::thread::sleep(REAL_PATIENCE);
+        verdict::failed("something turns in a circle for ever");
+    });
+}
+
 /// Expects something to end soon.
 pub(crate) fn expect_progress() {
     barespdk_embedded::sim::limit_us(PATIENCE_US, || {
@@ -33,6 +44,7 @@ pub(crate) fn expect_progress() {
 
 /// Runs a life of a plan, to the end of the process.
 pub(crate) fn run(plan: Plan, passed: Passed) -> ! {
+    watch();
     let seed = plan.seed.wrapping_add((passed.life as u64) << 32);
     barespdk_embedded::sim::install(seed);
     let mask = format!("{:#x}", (1_u32 << plan.cores) - 1);
