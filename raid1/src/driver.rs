@@ -29,6 +29,7 @@ impl Driver for Raid1 {
 
     fn init() -> Result<(), Errno> {
         news::register();
+        assembly::begin();
         Ok(())
     }
 

@@ -18,6 +18,7 @@
 //! Legs of more than one history went on alone, each without the other: a split brain, which somebody has
 //! to decide.
 
+use alloc::boxed::Box;
 use alloc::vec::Vec;
 use core::cmp::Reverse;
 
@@ -66,7 +67,7 @@ pub(super) enum Decision {
         could_start: bool,
         authority: usize,
     },
-    Online(Plan),
+    Online(Box<Plan>),
     /// Histories that went apart, each with its legs, as indices.
     SplitBrain(Vec<Vec<usize>>),
     /// Legs of several arrays that have the same uuid, none of them complete, as indices.
@@ -255,8 +256,8 @@ fn decide_life(
         .without(here)
         .without(plan.losers);
     let decision = match (plan.in_sync.is_empty(), plan.absent.is_empty()) {
-        (false, true) => Decision::Online(plan),
-        (false, false) if wish.degraded => Decision::Online(plan),
+        (false, true) => Decision::Online(Box::new(plan)),
+        (false, false) if wish.degraded => Decision::Online(Box::new(plan)),
         (true, true) => Decision::NoneUpToDate,
         (none, false) => Decision::Wait {
             missing: plan.absent,

@@ -16,6 +16,8 @@ mod probe;
 mod start;
 mod table;
 mod taking_back;
+#[cfg(test)]
+mod tests;
 mod words;
 
 use alloc::rc::Rc;
@@ -51,6 +53,12 @@ static ENDS: AtomicBool = AtomicBool::new(false);
 
 /// Whether there is a task that looks at the time.
 static WATCHED: AtomicBool = AtomicBool::new(false);
+
+/// The application begins.
+pub(crate) fn begin() {
+    ENDS.store(false, Ordering::Relaxed);
+    WATCHED.store(false, Ordering::Relaxed);
+}
 
 /// Nothing comes online from now on.
 pub(crate) fn shutdown() {
@@ -134,7 +142,7 @@ async fn step(uuid: Uuid) {
         return;
     };
     let found = &array.candidates;
-    let superblocks: alloc::vec::Vec<_> = found.iter().map(|leg| &leg.superblock).collect();
+    let superblocks: alloc::vec::Vec<_> = found.iter().map(|leg| &*leg.superblock).collect();
     if superblocks.is_empty() {
         return;
     }

@@ -1,5 +1,6 @@
 //! What is on a bdev: whether it is a leg.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
@@ -14,7 +15,7 @@ use crate::format::{
 pub(super) enum Probed {
     /// Nothing of ours.
     Foreign,
-    Leg(Superblock),
+    Leg(Box<Superblock>),
     /// Something of ours that cannot be used, and why.
     Unusable(String),
 }
@@ -51,7 +52,7 @@ pub(super) async fn probe(desc: &Desc) -> Probed {
         (Ok(Some(_)) | Err(_), Some(error)) => {
             Probed::Unusable(format!("a copy of the superblock cannot be read: {error}"))
         }
-        (Ok(Some(found)), None) => Probed::Leg(found.superblock),
+        (Ok(Some(found)), None) => Probed::Leg(Box::new(found.superblock)),
         (Err(error), None) => Probed::Unusable(error.to_string()),
     }
 }

@@ -3,6 +3,7 @@
 //! The legs are claimed first, and looked at again. What they hold is read, what they are from now on is
 //! written: only then can anybody write to the mirror.
 
+use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
@@ -31,7 +32,7 @@ pub(super) enum Trouble {
     /// The bdev of this name is of no use.
     Leg(String, String),
     /// This leg has something else on it by now.
-    Changed(String, Option<Superblock>),
+    Changed(String, Option<Box<Superblock>>),
     /// It cannot be, for now.
     Array(String),
 }
@@ -39,7 +40,7 @@ pub(super) enum Trouble {
 /// A leg that is open and claimed.
 struct Member {
     leg: Leg,
-    superblock: Superblock,
+    generation: u64,
 }
 
 /// What comes online.
@@ -55,7 +56,7 @@ struct Start<'a> {
 pub(super) async fn start(plan: &Plan, found: &[Candidate]) -> Result<Bdev<Mirror>, Trouble> {
     let authority = found
         .get(plan.authority)
-        .map(|leg| &leg.superblock)
+        .map(|leg| &*leg.superblock)
         .ok_or_else(|| Trouble::Array(String::from("its legs have gone")))?;
     check_names(authority)?;
     let layout = Layout::of(authority).map_err(|error| Trouble::Array(error.to_string()))?;
@@ -70,7 +71,7 @@ pub(super) async fn start(plan: &Plan, found: &[Candidate]) -> Result<Bdev<Mirro
         if let Some(candidate) = plan.by_slot[slot.index()].and_then(|leg| found.get(leg)) {
             start.members[slot.index()] = Some(Member {
                 leg: claim(candidate, authority, slot).await?,
-                superblock: candidate.superblock.clone(),
+                generation: candidate.superblock.generation,
             });
         }
     }
@@ -248,7 +249,7 @@ impl Start<'_> {
             let Some(member) = self.member(slot) else {
                 continue;
             };
-            if member.superblock.generation < self.authority.generation {
+            if member.generation < self.authority.generation {
                 behind.insert(slot);
                 if record.open(slot, &member.leg).is_err() {
                     failed.insert(slot);

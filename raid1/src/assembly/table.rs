@@ -1,5 +1,6 @@
 //! Arrays whose legs have been seen, but that are not online. Used on the app thread.
 
+use alloc::boxed::Box;
 use alloc::string::String;
 use alloc::vec::Vec;
 use core::mem;
@@ -17,13 +18,13 @@ pub(super) struct Candidate {
     /// Of the bdev.
     pub(super) name: String,
     pub(super) bdev_uuid: Uuid,
-    pub(super) superblock: Superblock,
+    pub(super) superblock: Box<Superblock>,
     /// Open for reading, so that we hear when it goes.
     _desc: Desc,
 }
 
 impl Candidate {
-    pub(super) fn new(desc: Desc, superblock: Superblock) -> Self {
+    pub(super) fn new(desc: Desc, superblock: Box<Superblock>) -> Self {
         Self {
             name: desc.name().into(),
             bdev_uuid: desc.uuid(),
@@ -57,7 +58,7 @@ pub(crate) struct Array {
 impl Array {
     /// The superblock to go by in what is told of it.
     pub(super) fn authority(&self) -> Option<&Superblock> {
-        let superblocks = self.candidates.iter().map(|leg| &leg.superblock);
+        let superblocks = self.candidates.iter().map(|leg| &*leg.superblock);
         superblocks.max_by_key(|superblock| superblock.generation)
     }
 
