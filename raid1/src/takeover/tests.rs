@@ -1,5 +1,7 @@
 //! Which base bdevs are taken over, and as what.
 
+use alloc::string::String;
+
 use barespdk::uuid::Uuid;
 
 use super::plan::{Found, Plan, Told, first_generation, plan};
