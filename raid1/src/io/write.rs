@@ -151,8 +151,24 @@ impl Outcome {
     }
 }
 
-/// What becomes of a request that some legs did not do.
+/// What becomes of a request that some legs did not do. Where it fails, each leg may have done all of it,
+/// some, or nothing: they are made equal.
 async fn settle(
+    mirror: &Mirror,
+    channel: &Channel,
+    request: &Request<'_>,
+    outcome: Outcome,
+) -> Status {
+    let status = outcome_of(mirror, channel, request, outcome).await;
+    let failed = status != Status::Success && request.io_type() != IoType::FLUSH;
+    if let Some(regions) = mirror.regions.as_ref().filter(|_| failed) {
+        let regions = regions.of(request.offset_blocks(), request.num_blocks());
+        let _ = mirror.desk.ask(|done| Job::Suspect(regions, done)).await;
+    }
+    status
+}
+
+async fn outcome_of(
     mirror: &Mirror,
     channel: &Channel,
     request: &Request<'_>,
@@ -160,12 +176,6 @@ async fn settle(
 ) -> Status {
     // Of a write that none did, none is to blame more than another.
     if outcome.done.is_empty() {
-        let writes = !matches!(request.io_type(), IoType::FLUSH | IoType::UNMAP);
-        if let Some(regions) = mirror.regions.as_ref().filter(|_| writes) {
-            // Each may have done some of it.
-            let regions = regions.of(request.offset_blocks(), request.num_blocks());
-            let _ = mirror.desk.ask(|done| Job::Suspect(regions, done)).await;
-        }
         return outcome.status;
     }
     // A leg that was reset, or whose bdev goes, gave the write up, but another did it: they must not

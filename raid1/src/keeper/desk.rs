@@ -24,7 +24,7 @@ pub(crate) enum Job {
     Eject(Slot, Reason, Sender<Result<TakeOut, Errno>>),
     /// A leg may have lost what it had. `false`: the others cannot stand in for it.
     Demote(Slot, Reason, Sender<bool>),
-    /// Legs may have these regions differently: a write failed on all of them.
+    /// Legs may have these regions differently: a request that changes them has failed.
     Suspect(RangeInclusive<usize>, Sender<()>),
     /// A bdev becomes a leg.
     Add(Arrival, Sender<Result<Slot, Refusal>>),
