@@ -1,28 +1,21 @@
-//! `raid1_set_options {assemble_timeout_s?}`: what holds for all mirrors.
+//! `raid1_set_options {assemble_timeout_s?, rebuild_limit_mib_s?}`: what holds for all mirrors.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
 use barespdk::json::ArrayWriter;
 use barespdk::rpc::{Params, RpcError};
 
+use crate::keeper::LIMIT_MIB_S;
+
 /// An option: its name, and what it can be.
 struct Setting {
     name: &'static str,
     default: u32,
     max: u32,
-    value: AtomicU32,
+    value: &'static AtomicU32,
 }
 
 impl Setting {
-    const fn new(name: &'static str, default: u32, max: u32) -> Self {
-        Self {
-            name,
-            default,
-            max,
-            value: AtomicU32::new(default),
-        }
-    }
-
     fn get(&self) -> u32 {
         self.value.load(Ordering::Relaxed)
     }
@@ -42,24 +35,39 @@ impl Setting {
     }
 }
 
-/// How long an array waits for legs that are missing before it starts without them, in seconds; 0: for
-/// ever. At most a day.
-static ASSEMBLE_TIMEOUT_S: Setting = Setting::new("assemble_timeout_s", 30, 86_400);
+const ASSEMBLE_TIMEOUT_S: u32 = 30;
 
-static ALL: [&Setting; 1] = [&ASSEMBLE_TIMEOUT_S];
+static ASSEMBLE_TIMEOUT: AtomicU32 = AtomicU32::new(ASSEMBLE_TIMEOUT_S);
+
+static ALL: [Setting; 2] = [
+    // How long an array waits for legs that are missing before it starts without them; 0: for ever.
+    Setting {
+        name: "assemble_timeout_s",
+        default: ASSEMBLE_TIMEOUT_S,
+        max: 86_400,
+        value: &ASSEMBLE_TIMEOUT,
+    },
+    // How much one rebuild, or one resync, may copy in a second; 0: as much as it can.
+    Setting {
+        name: "rebuild_limit_mib_s",
+        default: 0,
+        max: 1 << 20,
+        value: &LIMIT_MIB_S,
+    },
+];
 
 pub(crate) fn assemble_timeout_s() -> u32 {
-    ASSEMBLE_TIMEOUT_S.get()
+    ASSEMBLE_TIMEOUT.load(Ordering::Relaxed)
 }
 
 /// Sets those options that are given.
 pub(super) fn set_options(mut params: Params<'_>) -> Result<bool, RpcError> {
     let mut asked = [None; ALL.len()];
-    for (asked, setting) in asked.iter_mut().zip(ALL) {
+    for (asked, setting) in asked.iter_mut().zip(&ALL) {
         *asked = setting.asked(&mut params)?;
     }
     params.finish()?;
-    for (asked, setting) in asked.iter().zip(ALL) {
+    for (asked, setting) in asked.iter().zip(&ALL) {
         if let Some(value) = asked {
             setting.value.store(*value, Ordering::Relaxed);
         }
