@@ -47,7 +47,10 @@ pub(crate) fn of_leg(kind: &'static CStr, mirror: &str, base: &str) {
 }
 
 fn send(kind: &'static CStr, context: &str) {
-    let end = context.floor_char_boundary(CONTEXT_LEN_MAX);
+    let mut end = context.len().min(CONTEXT_LEN_MAX);
+    while !context.is_char_boundary(end) {
+        end -= 1;
+    }
     if let Ok(kind) = Kind::register(kind) {
         let _ = kind.send(&context[..end]);
     }

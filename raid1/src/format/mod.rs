@@ -29,16 +29,19 @@ mod superblock;
 mod tests;
 
 pub(crate) use bdev_raid::{Base, BaseState, BdevRaid};
-pub(crate) use copies::{Found, NoneUsable, newest};
-pub(crate) use error::FormatError;
+pub(crate) use copies::newest;
 pub(crate) use foreign::{LOOKED_AT_BYTES, recognise};
-pub(crate) use layout::{Extent, Layout, data_offset_blocks};
-pub(crate) use leaf::{
-    BitmapId, LEAF_BYTES, REGIONS_PER_LEAF, encode_leaf, encode_unit, parse_leaf, read_bitmap,
-};
+pub(crate) use layout::{Extent, Layout};
+pub(crate) use leaf::{BitmapId, LEAF_BYTES, REGIONS_PER_LEAF, encode_unit, read_bitmap};
 pub(crate) use leg_entry::{LegEntry, LegState};
 pub(crate) use name::Name;
 pub(crate) use superblock::{MdFormat, Superblock};
+#[cfg(any(test, fuzzing))]
+pub(crate) use {
+    error::FormatError,
+    layout::data_offset_blocks,
+    leaf::{encode_leaf, parse_leaf},
+};
 
 /// How many legs a mirror can have: entries of a superblock.
 pub(crate) const LEGS_MAX: usize = 16;

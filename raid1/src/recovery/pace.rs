@@ -63,7 +63,7 @@ mod tests {
         for limit in [1, 7, 100, 5000] {
             let (pace, mut now_ns) = (Pace::default(), 12_345_678_901);
             let bytes = through(&pace, limit, &mut now_ns, 10_000_000_000);
-            let most = u64::from(limit) * 10 << 20;
+            let most = (u64::from(limit) * 10) << 20;
             let slack = WINDOW + (u64::from(limit) << 20) / 100;
             assert!(
                 bytes >= most - slack && bytes <= most + slack,
