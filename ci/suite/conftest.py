@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
+# The client of NBD, for tests beside its own.
+sys.path.append(str(Path(__file__).resolve().parent / "nbd"))
 
 from harness import spdk  # noqa: E402
 from harness.application import Application  # noqa: E402
@@ -22,6 +24,7 @@ def pytest_addoption(parser):
                      help="what raid1 was built with; without SPDK, its own programs are not used")
     parser.addoption("--record", action="store_true",
                      help="write down the answers of this SPDK, to compare others with")
+    parser.addoption("--seed", type=int, help="of the crash tests; a new one is taken without it")
     parser.addoption("--stock", action="store_true",
                      help="run the suite on SPDK's own raid module, to test the suite itself")
 
