@@ -25,8 +25,9 @@
 //!
 //! The modules and their RPCs register themselves when the program, or the shared object, is loaded. So
 //! any SPDK application hosts the shared object by `LD_PRELOAD`, and a Rust program becomes one that
-//! has mirrors by linking this crate: `use barespdk_raid1 as _;`. It exports no Rust items; the RPCs are
-//! its interface, and `raid1/RPC.md` describes them.
+//! has mirrors by linking this crate: `use barespdk_raid1 as _;`. The RPCs are its interface, and
+//! `raid1/RPC.md` describes them. All that it exports is [`BDEV_RAID_METHODS`], for the application to
+//! choose.
 //!
 //! The executables of this package are the application `raid1`, its client `raid1ctl` (feature `ctl`, on
 //! by default) and the simulator `raid1-sim` (feature `sim`).
@@ -61,3 +62,9 @@ mod region_map;
 mod regions;
 mod rpc;
 mod takeover;
+
+/// The RPCs of SPDK's `bdev_raid`, with their parameters, results and errors, for mirrors of this driver: to
+/// be given to [`App::methods`](barespdk::app::App::methods) where SPDK's own module is not linked. Where it is,
+/// the application ends with [`AppError::Method`](barespdk::app::AppError::Method).
+#[cfg(not(test))]
+pub static BDEV_RAID_METHODS: [barespdk::rpc::Method; 6] = rpc::BDEV_RAID;

@@ -17,19 +17,27 @@ pub(super) async fn add_base_bdev(mut params: Params<'_>) -> Result<bool, RpcErr
     let base = params.required::<Name<'_, BASE_NAME_LEN_MAX>>("base_bdev")?;
     let force = params.optional::<bool>("force")?.unwrap_or(false);
     params.finish()?;
-    let mirror = mirrors::find(&name).ok_or_else(|| {
+    add(&name, &base, force).await.map(|()| true)
+}
+
+/// Adds a base bdev to a mirror.
+///
+/// # Errors
+/// Names the parameter that is to blame.
+pub(super) async fn add(name: &str, base: &str, force: bool) -> Result<(), RpcError> {
+    let mirror = mirrors::find(name).ok_or_else(|| {
         RpcError::failed(
             Errno::ENODEV,
-            format_args!("Parameter 'raid_bdev': there is no mirror '{}'", &*name),
+            format_args!("Parameter 'raid_bdev': there is no mirror '{name}'"),
         )
     })?;
     let refused = |errno, reason: core::fmt::Arguments<'_>| {
         RpcError::failed(
             errno,
-            format_args!("Parameter 'base_bdev': bdev '{}' {reason}", &*base),
+            format_args!("Parameter 'base_bdev': bdev '{base}' {reason}"),
         )
     };
-    let leg = Leg::open(&base, mirror.name()).map_err(|errno| match errno {
+    let leg = Leg::open(base, mirror.name()).map_err(|errno| match errno {
         Errno::ENODEV => refused(errno, format_args!("does not exist")),
         Errno::EPERM => refused(errno, format_args!("is claimed already")),
         _ => refused(errno, format_args!("cannot be opened")),
@@ -50,7 +58,7 @@ pub(super) async fn add_base_bdev(mut params: Params<'_>) -> Result<bool, RpcErr
         returns_to: None,
     };
     match device.desk.ask(|done| Job::Add(arrival, done)).await {
-        Ok(Ok(_slot)) => Ok(true),
+        Ok(Ok(_slot)) => Ok(()),
         Ok(Err((errno, reason))) => Err(RpcError::failed(
             errno,
             format_args!("Parameter 'base_bdev': {reason}"),

@@ -66,25 +66,58 @@ pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
             ));
         }
     }
-    if mirrors::find(&name).is_some() {
-        return Err(exists(&name));
-    }
-    check_bases(&bases)?;
+    make(Wanted {
+        name: &name,
+        bases: &bases,
+        uuid,
+        superblock,
+        assume_clean: sync == Some(Sync::AssumeClean),
+        region_bytes: region_size_kib.map(|kib| kib.saturating_mul(1024)),
+        force,
+    })
+    .await
+    .map(|()| true)
+}
 
-    let legs = open_all(&bases, &name)?;
-    let uuid = uuid
+/// A mirror that is to be made.
+pub(super) struct Wanted<'a> {
+    pub(super) name: &'a str,
+    pub(super) bases: &'a [BaseName<'a>],
+    pub(super) uuid: Option<Uuid>,
+    pub(super) superblock: bool,
+    pub(super) assume_clean: bool,
+    /// The size of a region, in bytes.
+    pub(super) region_bytes: Option<u64>,
+    /// Whatever is on the legs now may go.
+    pub(super) force: bool,
+}
+
+/// Makes a mirror.
+///
+/// # Errors
+/// Names the parameter that is to blame.
+pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
+    let Wanted { name, bases, .. } = wanted;
+    if mirrors::find(name).is_some() {
+        return Err(exists(name));
+    }
+    check_bases(bases)?;
+
+    let legs = open_all(bases, name)?;
+    let uuid = wanted
+        .uuid
         .filter(|uuid| !uuid.is_nil())
         .unwrap_or_else(Uuid::random);
     let mut options = geometry::options_of(&legs, uuid).map_err(refused_legs)?;
-    let metadata = if superblock {
+    let metadata = if wanted.superblock {
         let fresh = Fresh {
-            name: &name,
+            name,
             uuid,
             legs: &legs,
             options: &options,
-            region_bytes: region_size_kib.map(|kib| kib.saturating_mul(1024)),
-            assume_clean: sync == Some(Sync::AssumeClean),
-            force,
+            region_bytes: wanted.region_bytes,
+            assume_clean: wanted.assume_clean,
+            force: wanted.force,
         };
         let metadata = fresh.write().await.map_err(refused_legs)?;
         options.num_blocks = metadata.data_size_blocks;
@@ -92,8 +125,8 @@ pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     } else {
         None
     };
-    if bdev::exists(&name) {
-        return Err(exists(&name));
+    if bdev::exists(name) {
+        return Err(exists(name));
     }
     let beginning = Beginning {
         name: name.to_string(),
@@ -106,7 +139,7 @@ pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
         metadata,
     };
     online(beginning).map_err(|errno| match errno {
-        Errno::EEXIST if bdev::exists(&name) => exists(&name),
+        Errno::EEXIST if bdev::exists(name) => exists(name),
         Errno::EEXIST => RpcError::failed(
             errno,
             format_args!("Parameter 'uuid': there is a bdev '{uuid}' already"),
@@ -116,8 +149,8 @@ pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
             format_args!("Parameter 'name': bdev '{name}' not registered"),
         ),
     })?;
-    log_notice!("raid1 {}: online with {} base bdevs", &*name, bases.len());
-    Ok(true)
+    log_notice!("raid1 {}: online with {} base bdevs", name, bases.len());
+    Ok(())
 }
 
 pub(super) fn refused_legs(reason: String) -> RpcError {

@@ -15,33 +15,45 @@ pub(super) async fn delete(mut params: Params<'_>) -> Result<bool, RpcError> {
     let name = params.required::<Name<'_, NAME_LEN_MAX>>("name")?;
     let keeps = params.optional::<bool>("keep_metadata")?.unwrap_or(false);
     params.finish()?;
-    let mirror = mirrors::find(&name).ok_or_else(|| {
+    delete_mirror(&name, keeps).await.map(|()| true)
+}
+
+/// Deletes a mirror.
+///
+/// # Errors
+/// Names the parameter that is to blame.
+pub(super) async fn delete_mirror(name: &str, keeps: bool) -> Result<(), RpcError> {
+    let mirror = mirrors::find(name).ok_or_else(|| {
         RpcError::failed(
             Errno::ENODEV,
             format_args!("Parameter 'name': there is no mirror '{name}'"),
         )
     })?;
     mirror.device().wipes.store(!keeps, Ordering::Relaxed);
-    mirror
-        .unregister()
-        .await
-        .map(|()| true)
-        .map_err(|errno| match errno {
-            Errno::EBUSY | Errno::ENODEV => RpcError::failed(
-                errno,
-                format_args!("Parameter 'name': mirror '{name}' is being deleted already"),
-            ),
-            errno => RpcError::failed(
-                errno,
-                format_args!("Parameter 'name': mirror '{name}' not deleted"),
-            ),
-        })
+    mirror.unregister().await.map_err(|errno| match errno {
+        Errno::EBUSY | Errno::ENODEV => RpcError::failed(
+            errno,
+            format_args!("Parameter 'name': mirror '{name}' is being deleted already"),
+        ),
+        errno => RpcError::failed(
+            errno,
+            format_args!("Parameter 'name': mirror '{name}' not deleted"),
+        ),
+    })
 }
 
 pub(super) async fn remove_base_bdev(mut params: Params<'_>) -> Result<bool, RpcError> {
     let name = params.required::<Name<'_, BASE_NAME_LEN_MAX>>("name")?;
     params.finish()?;
-    let (mirror, slot) = mirrors::find_by_leg(&name).ok_or_else(|| {
+    remove(&name).await.map(|()| true)
+}
+
+/// Takes a base bdev out of its mirror.
+///
+/// # Errors
+/// Names the parameter that is to blame.
+pub(super) async fn remove(name: &str) -> Result<(), RpcError> {
+    let (mirror, slot) = mirrors::find_by_leg(name).ok_or_else(|| {
         RpcError::failed(
             Errno::ENODEV,
             format_args!("Parameter 'name': bdev '{name}' is not a base bdev of any mirror"),
@@ -50,7 +62,7 @@ pub(super) async fn remove_base_bdev(mut params: Params<'_>) -> Result<bool, Rpc
     let desk = &mirror.device().desk;
     let removed = desk.ask(|done| Job::Eject(slot, "it was removed by RPC", done));
     match removed.await.and_then(|removed| removed) {
-        Ok(TakeOut::Out | TakeOut::WasOut) => Ok(true),
+        Ok(TakeOut::Out | TakeOut::WasOut) => Ok(()),
         Ok(TakeOut::Last) => Err(RpcError::failed(
             Errno::EBUSY,
             format_args!(

@@ -21,6 +21,8 @@ pub(crate) struct CommandLine {
     pub(crate) block_size: u32,
     /// Where to export the mirrors.
     pub(crate) exports: Vec<NbdAddress>,
+    /// Serve the RPCs of SPDK's own module.
+    pub(crate) has_bdev_raid_rpc: bool,
     pub(crate) wants_help: bool,
     /// The program's name and the arguments for SPDK.
     pub(crate) rest: Vec<Vec<u8>>,
@@ -35,6 +37,7 @@ impl CommandLine {
             size: None,
             block_size: BLOCK_SIZE_DEFAULT,
             exports: Vec::new(),
+            has_bdev_raid_rpc: false,
             wants_help: false,
             rest: Vec::new(),
         };
@@ -67,6 +70,7 @@ impl CommandLine {
                     let size = parse_block_size(&value()?).map_err(named)?;
                     once(option, &mut block_size, size)?;
                 }
+                "--bdev-raid-rpc" if attached.is_none() => line.has_bdev_raid_rpc = true,
                 "-h" | "--help" => line.wants_help = true,
                 _ => line.rest.push(argument.into_vec()),
             }

@@ -27,6 +27,9 @@ Mirrors of files, in one command:
                                  serve the mirrors over NBD, each by its name. TCP only on this
                                  machine: localhost, 127.0.0.1, [::1]. May be given again
 
+     --bdev-raid-rpc             serve SPDK's bdev_raid_* RPCs, for tools that know those alone; not
+                                 where SPDK's own module is linked
+
 It runs until Ctrl-C or SIGTERM. raid1ctl, a program of its own, shows and changes the mirrors of a
 running raid1.
 

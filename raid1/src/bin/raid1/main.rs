@@ -23,6 +23,7 @@ use std::process::ExitCode;
 use std::sync::{Arc, OnceLock};
 
 use barespdk::app::{App, AppError};
+use barespdk::rpc::RegisterError;
 #[cfg(not(any(feature = "embedded", feature = "spdk")))]
 compile_error!("choose what raid1 runs on: the feature `embedded` or `spdk`");
 // Defines SPDK's functions. An executable's matter: a library uses those of its application.
@@ -92,6 +93,9 @@ fn run(#[allow(unused_mut)] mut line: CommandLine) -> ExitCode {
     } else {
         let _ = welcome.set(guide::welcome_without_mirrors(&line));
     }
+    if line.has_bdev_raid_rpc {
+        app = app.methods(&barespdk_raid1::BDEV_RAID_METHODS);
+    }
     let has_started = Arc::new(OnceLock::new());
     let on_start = {
         let (welcome, has_started) = (Arc::clone(&welcome), Arc::clone(&has_started));
@@ -130,6 +134,14 @@ fn exit_code(outcome: Result<std::ffi::c_int, AppError>) -> ExitCode {
             eprintln!(
                 "raid1: --mirror and a configuration file exclude each other: found {path}\n\
                  Make the mirrors in the file: raid1ctl create, then spdk-rpc save_config."
+            );
+            ExitCode::from(WRONG_ARGUMENTS)
+        }
+        Err(AppError::Method(RegisterError::Exists(name))) => {
+            eprintln!(
+                "raid1: --bdev-raid-rpc: {} is served already, by the module bdev_raid of the SPDK \
+                 that this program is linked with",
+                name.to_string_lossy()
             );
             ExitCode::from(WRONG_ARGUMENTS)
         }
