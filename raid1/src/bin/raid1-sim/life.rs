@@ -13,7 +13,7 @@ use crate::disk::Disk;
 use crate::lives::Death;
 use crate::media::{Media, RESERVED_BYTES, blocks};
 use crate::passed::Passed;
-use crate::plan::{Act, Fate, NUM_BLOCKS, Plan};
+use crate::plan::{Act, Fate, NUM_BLOCKS, Plan, Since};
 use crate::run::{MIRROR, expect_progress};
 use crate::world::World;
 use crate::{content, leg, rpc, verdict};
@@ -29,6 +29,9 @@ const ASSEMBLY_MAX: Duration = Duration::from_secs(TIMEOUT_S_MAX + 5);
 
 /// For so long a mirror must not be there that has only legs which are out of date.
 const STALE_ALONE: Duration = Duration::from_secs(3);
+
+/// Longer than it takes until regions are clean again that nobody writes to.
+const QUIET_MS_MAX: u64 = 13_000;
 
 /// How this life begins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,6 +50,7 @@ struct Doom {
     death: Death,
     requests_left: u64,
     metadata_only: bool,
+    since: Since,
     /// The request is done first, and then it happens.
     is_after: bool,
 }
@@ -59,6 +63,7 @@ struct Life {
     is_created: bool,
     start: Start,
     doom: Option<Doom>,
+    now: Since,
     /// One leg neither fails nor goes.
     faithful: Option<usize>,
     /// The legs that come, in this order, unless they are there from the start.
@@ -165,10 +170,12 @@ pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
             death,
             request,
             metadata_only,
+            since,
         } => Some(Doom {
             death,
             requests_left: request,
             metadata_only,
+            since,
             is_after: request.is_multiple_of(2),
         }),
         _ => None,
@@ -198,6 +205,7 @@ pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
         is_created: passed.is_created,
         start,
         doom,
+        now: Since::Start,
         faithful,
         coming,
         is_asked: start != Start::StaleAlone && timeout_s == 0,
@@ -300,10 +308,33 @@ pub(crate) fn is_last() -> bool {
     with(|life| life.is_last)
 }
 
+/// The clients begin.
+pub(crate) fn clients_begin() {
+    with(|life| life.now = Since::Clients);
+}
+
+/// The clients have ended. If this life ends when all is quiet, it does so after a while, at the latest.
+pub(crate) async fn clients_end() {
+    let (death, ms) = with(|life| {
+        life.now = Since::Quiet;
+        let doom = life.doom.as_ref().filter(|doom| doom.since == Since::Quiet);
+        (doom.map(|doom| doom.death), life.rng.u64(0..QUIET_MS_MAX))
+    });
+    if death.is_none() {
+        return;
+    }
+    for _ in 0..ms / 1000 {
+        expect_progress();
+        let _ = runtime::sleep(Duration::from_secs(1)).await;
+    }
+    let _ = runtime::sleep(Duration::from_millis(ms % 1000)).await;
+    ends(death);
+}
+
 /// A leg is about to do something.
 pub(crate) fn request_begins(is_metadata: bool) {
     let death = with(|life| {
-        let doom = life.doom.as_mut()?;
+        let doom = life.doom.as_mut().filter(|doom| doom.since <= life.now)?;
         if is_metadata || !doom.metadata_only {
             doom.requests_left = doom.requests_left.saturating_sub(1);
         }

@@ -11,7 +11,7 @@
 
 use fastrand::Rng;
 
-use crate::plan::Fate;
+use crate::plan::{Fate, Since};
 
 /// How a life ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,16 +63,17 @@ impl Metadata {
         let is_last = life + 1 == self.lives;
         if !is_last && rng.u8(0..4) != 0 {
             let metadata_only = rng.bool();
-            let most = if metadata_only {
-                128
-            } else {
-                2 * ops * legs as u64
+            let since = [Since::Start, Since::Clients, Since::Quiet][rng.usize(0..3)];
+            let most = match metadata_only || since == Since::Quiet {
+                true => 128,
+                false => 2 * ops * legs as u64,
             };
             let bits = rng.u32(1..=most.ilog2());
             fates.push(Fate::Doom {
                 death: Death::random(rng),
                 request: rng.u64(1..=1 << bits),
                 metadata_only,
+                since,
             });
         }
         if life > 0 {

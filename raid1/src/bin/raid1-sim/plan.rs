@@ -70,11 +70,23 @@ pub(crate) enum Fate {
         death: Death,
         request: u64,
         metadata_only: bool,
+        since: Since,
     },
     /// A leg is not there.
     Absent { leg: usize },
     /// Only legs are there that are not in sync, if there are any.
     StaleAlone,
+}
+
+/// From when on requests of the legs are counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Since {
+    /// The life began.
+    Start,
+    /// The clients began.
+    Clients,
+    /// The clients have ended.
+    Quiet,
 }
 
 /// A range of blocks.
@@ -138,7 +150,12 @@ impl Plan {
         let legs = rng.usize(2..=4);
         let threads = rng.usize(1..=3);
         let metadata = (!seed.is_multiple_of(3)).then(|| Metadata::of(&mut rng, legs, ops));
-        let weights = Weights::random(&mut rng, metadata.is_some());
+        let mut weights = Weights::random(&mut rng, metadata.is_some());
+        if metadata.is_some() && rng.u8(0..4) == 0 {
+            weights.faults = rng.u32(0..20_000);
+            weights.fault = rng.choice(FAULTS);
+            weights.times = 2;
+        }
         let mut plan = Self {
             seed,
             cores: rng.u32(1..=3),
@@ -209,11 +226,15 @@ impl Plan {
     }
 }
 
+const FAULTS: [Fault; 4] = [Fault::Reads, Fault::Writes, Fault::NoMemory, Fault::Flushes];
+
 struct Weights {
     io: [u32; 5],
     /// Of a hundred thousand steps.
     resets: u32,
     faults: u32,
+    /// What legs do wrong, if it is one thing alone.
+    fault: Option<Fault>,
     pauses: u32,
     vanishes: bool,
     replugs: u32,
@@ -231,6 +252,7 @@ impl Weights {
             io,
             resets: often(1000),
             faults: often(2000),
+            fault: None,
             pauses: often(5000),
             vanishes: often(1) == 1,
             replugs: if has_metadata { often(300) } else { 0 },
@@ -245,8 +267,7 @@ impl Weights {
             return Act::Reset;
         }
         if draw < self.resets + self.faults {
-            let faults = [Fault::Reads, Fault::Writes, Fault::NoMemory, Fault::Flushes];
-            let fault = faults[rng.usize(0..faults.len())];
+            let fault = self.fault.unwrap_or(FAULTS[rng.usize(0..FAULTS.len())]);
             let times = rng.u32(1..=self.times);
             let leg = victim;
             return Act::Fail { leg, fault, times };

@@ -122,7 +122,9 @@ async fn conduct() {
     }
     until(|world| world.ready == world.clients).await;
     World::with(|world| world.goes = true);
+    life::clients_begin();
     until(|world| world.clients == 0).await;
+    life::clients_end().await;
     if !has_metadata {
         client::compare(channel).await;
     } else if life::is_last() {

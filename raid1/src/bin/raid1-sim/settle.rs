@@ -11,10 +11,10 @@ use crate::world::World;
 use crate::{client, content, leg, life, verdict};
 
 /// In so much virtual time all legs must be in sync, with nothing written to them.
-const PATIENCE: Duration = Duration::from_secs(300);
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// How often to look.
-const PERIOD: Duration = Duration::from_millis(200);
+const PERIOD: Duration = Duration::from_millis(20);
 
 /// What the metadata of the legs says now.
 fn media() -> Media {
@@ -45,7 +45,8 @@ pub(crate) async fn settle(channel: &Channel) {
         verdict::trace(|| format!("leg {index} comes back at the end"));
         client::comes(index).await;
     }
-    wait(legs.len()).await;
+    let until_clear = World::with(|world| world.plan.seed.is_multiple_of(4));
+    wait(legs.len(), until_clear).await;
     client::read_all(channel).await;
     legs.iter().for_each(|leg| leg.evicts());
     let media = media();
@@ -65,13 +66,16 @@ pub(crate) async fn settle(channel: &Channel) {
     life::equal(&contents, "at the end");
 }
 
-async fn wait(legs: usize) {
+/// Until all are in sync and none has to be right for others; or longer, until all regions are clean.
+async fn wait(legs: usize, until_clear: bool) {
     let mut waited = Duration::ZERO;
     loop {
         let media = media();
         let lags = |leg: &usize| {
-            media.is_member(*leg) && !(media.is_in_sync(*leg) && media.is_clear(*leg))
+            media.is_member(*leg)
+                && !(media.is_in_sync(*leg) && (media.is_clear(*leg) || !until_clear))
         };
+        let lags = |leg: &usize| lags(leg) || media.source() == Some(*leg);
         let Some(leg) = (0..legs).find(lags) else {
             return;
         };
