@@ -231,9 +231,9 @@ mod tests {
             let mut walk = Walk::new(SHAPE, window_blocks);
             let (mut in_flight, mut done) = (Vec::new(), Vec::new());
             let mut copied = [false; 100];
-            let mut choices = choices.into_iter();
+            let choices = choices.into_iter();
             let mut is_finished = false;
-            while let Some((which, fate)) = choices.next() {
+            for (which, fate) in choices {
                 if in_flight.len() < lanes {
                     match walk.next(&regions) {
                         Next::Window(window) => {
