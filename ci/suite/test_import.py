@@ -304,3 +304,27 @@ def test_an_array_of_spdk_is_taken_over_and_given_back(start, scratch, files, co
     until(lambda: entry_of(given, "bdev_raid_get_bdevs"))
     assert copy.read(given) == data
     assert given.call("raid1_get_bdevs", category="all") == []
+
+
+@pytest.mark.parametrize("legs", [LEGS, LEGS[1:]])
+def test_killed_between_the_superblocks_it_is_a_mirror(start, files, copy, backend, legs):
+    if backend == "spdk":
+        pytest.skip("SPDK's own module goes by its own superblock, and may be first")
+    data = content(11)
+    for path in files:
+        record(path, "spdk-26.01-two-legs", data)
+    before = [path.read_bytes()[:4096] for path in files]
+    first = start("raid1")
+    open_legs(first, files)
+    first.call("raid1_import", base_bdevs=LEGS, assume_clean=True)
+    first.kill()
+    # As if copy A had not been written yet, on all legs or on one.
+    for leg, path, superblock in zip(LEGS, files, before, strict=True):
+        if leg in legs:
+            with path.open("r+b") as file:
+                file.write(superblock)
+    second = start("raid1")
+    open_legs(second, files)
+    until(lambda: entry_of(second, "raid1_get_bdevs"))
+    assert copy.read(second) == data
+    settled(second)
