@@ -18,7 +18,7 @@ use crate::support::{
 };
 
 /// Of the legs that are large: many regions, and windows.
-const NUM_BLOCKS: u64 = 64 << 11;
+const NUM_BLOCKS: u64 = (16 << 20) / BLOCK_SIZE as u64;
 
 /// Blocks in the way of the hammer.
 const PIECE: u64 = 64;
@@ -92,7 +92,7 @@ pub(crate) async fn of_a_leg_while_all_is_written() -> Outcome {
     for leg in legs {
         let params =
             format!(r#"{{"name":"{leg}","num_blocks":{NUM_BLOCKS},"block_size":{BLOCK_SIZE}}}"#);
-        rpc("bdev_malloc_create", &params).await?;
+        rpc_done("bdev_malloc_create", &params).await?;
     }
     mirror_of(&legs[..2]).await?;
     let crew = Crew::muster()?;
@@ -157,7 +157,8 @@ pub(crate) async fn from_legs_that_fail_reads() -> Outcome {
     add("C").await?;
     check!(in_sync().await?);
     check_eq!(rigs[2].device().byte(7), 1);
-    check_eq!(rigs[1].device().reads.load(SeqCst), 2);
+    // SPDK's modules look at new bdevs too.
+    check!(rigs[1].device().reads.load(SeqCst) >= 2);
     for leg in ["A", "B", "C"] {
         check!(lists(leg).await?);
     }
