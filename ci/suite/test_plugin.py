@@ -12,7 +12,8 @@ from harness import config, spdk
 
 PLUGIN = "barespdk_raid1"
 COMMANDS = ["raid1_create", "raid1_delete", "raid1_get_bdevs", "raid1_remove_base_bdev",
-            "raid1_add_base_bdev", "raid1_start", "raid1_stop", "raid1_set_options"]
+            "raid1_add_base_bdev", "raid1_start", "raid1_stop", "raid1_set_options",
+            "raid1_import", "raid1_export"]
 SPDK_RPC = Path(sys.executable).parent / "spdk-rpc"
 
 
@@ -44,6 +45,8 @@ def test_every_command_is_listed():
     ["raid1_create", "-n", "M", "-b", "L0", "--region-size-kib", "4k"],
     ["raid1_add_base_bdev"], ["raid1_add_base_bdev", "M"], ["raid1_start"],
     ["raid1_start", "M", "--uuid", "u"], ["raid1_stop"], ["raid1_set_options", "some"],
+    ["raid1_import"], ["raid1_import", "-b", "L0", "--source", "L0", "--assume-clean"],
+    ["raid1_export"],
 ])
 def test_usage_errors(args):
     done = rpc(*args)
@@ -69,6 +72,11 @@ def test_usage_errors(args):
     (["raid1_start", "M", "--source", "L1"], {"name": "M", "source": "L1"}),
     (["raid1_start", "--uuid", "u"], {"uuid": "u"}),
     (["raid1_stop", "M"], {"name": "M"}),
+    (["raid1_import", "-b", "L0 L1", "--source", "L1"],
+     {"base_bdevs": ["L0", "L1"], "source": "L1"}),
+    (["raid1_import", "-b", "L0", "-n", "M", "--assume-clean", "--region-size-kib", "64"],
+     {"base_bdevs": ["L0"], "name": "M", "assume_clean": True, "region_size_kib": 64}),
+    (["raid1_export", "M"], {"name": "M"}),
     (["raid1_set_options", "--assemble-timeout-s", "5"], {"assemble_timeout_s": 5}),
 ])
 def test_the_requests(words, params):

@@ -36,6 +36,18 @@ def raid1_stop(args):
     args.client.raid1_stop(name=args.name)
 
 
+def raid1_import(args):
+    """Calls raid1_import."""
+    args.client.raid1_import(
+        base_bdevs=args.base_bdevs.split(), name=args.name, source=args.source,
+        assume_clean=args.assume_clean or None, region_size_kib=args.region_size_kib)
+
+
+def raid1_export(args):
+    """Calls raid1_export."""
+    args.client.raid1_export(name=args.name)
+
+
 def raid1_set_options(args):
     """Calls raid1_set_options."""
     args.client.raid1_set_options(assemble_timeout_s=args.assemble_timeout_s)
@@ -114,6 +126,7 @@ def spdk_rpc_plugin_initialize(subparsers):
                    help="leave the metadata on the base bdevs: the mirror can be started again")
 
     add_assembly_commands(subparsers)
+    add_takeover_commands(subparsers)
 
     p = add_command(subparsers, raid1_get_bdevs,
                     "List mirrors with their base bdevs. A base bdev that was lost has the name "
@@ -157,6 +170,25 @@ def add_assembly_commands(subparsers):
     p.add_argument("--assemble-timeout-s", type=int,
                    help="how long a mirror waits for base bdevs that are missing before it starts "
                         "without them, in seconds; 0: until raid1_start")
+
+
+def add_takeover_commands(subparsers):
+    """Adds the commands that take arrays of SPDK's bdev_raid over, and give them back."""
+    p = add_command(subparsers, raid1_import,
+                    "Take over a raid1 array of SPDK's bdev_raid, in place.",
+                    'example:\n  raid1_import -b "Nvme0n1 Nvme1n1" --source Nvme0n1')
+    p.add_argument("-b", "--base-bdevs", required=True,
+                   help="names of the base bdevs, a whitespace separated list in quotes")
+    p.add_argument("-n", "--name", help="name of the mirror; without it, that of the array")
+    which = p.add_mutually_exclusive_group()
+    which.add_argument("--source", help="the base bdev that is right; all is copied from it")
+    which.add_argument("--assume-clean", action="store_true", help="the base bdevs are equal")
+    p.add_argument("--region-size-kib", type=int,
+                   help="size of the regions that are resynced after a crash, a power of two")
+
+    p = add_command(subparsers, raid1_export,
+                    "Give a mirror back to SPDK's bdev_raid, which assembles it after a restart.")
+    p.add_argument("name", help="name of the mirror")
 
 
 def add_nbd_commands(subparsers):
