@@ -13,9 +13,6 @@ use crate::run::expect_progress;
 use crate::world::World;
 use crate::{content, leg, life, verdict};
 
-/// How long a client waits for others to have a channel.
-const START_PAUSE: Duration = Duration::from_micros(20);
-
 /// How long a client waits for blocks that another one writes.
 const LOCKED_PAUSE: Duration = Duration::from_micros(50);
 
@@ -32,7 +29,7 @@ pub(crate) async fn run(desc: Desc, thread: usize) {
     let channel = channel(&desc);
     World::with(|world| world.ready += 1);
     while !World::with(|world| world.goes) {
-        let _ = runtime::sleep(START_PAUSE).await;
+        let _ = runtime::sleep(life::start_pause()).await;
     }
     while let Some(step) = World::with(|world| world.next(thread)) {
         take(&channel, step).await;

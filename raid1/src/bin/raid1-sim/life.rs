@@ -64,6 +64,7 @@ struct Life {
     start: Start,
     doom: Option<Doom>,
     now: Since,
+    is_late: bool,
     /// One leg neither fails nor goes.
     faithful: Option<usize>,
     /// The legs that come, in this order, unless they are there from the start.
@@ -206,6 +207,7 @@ pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
         start,
         doom,
         now: Since::Start,
+        is_late: fates.contains(&Fate::Late),
         faithful,
         coming,
         is_asked: start != Start::StaleAlone && timeout_s == 0,
@@ -308,8 +310,22 @@ pub(crate) fn is_last() -> bool {
     with(|life| life.is_last)
 }
 
-/// The clients begin.
-pub(crate) fn clients_begin() {
+/// How long a client waits before it looks again whether it may begin.
+pub(crate) fn start_pause() -> Duration {
+    match with(|life| life.is_late) {
+        false => Duration::from_micros(20),
+        true => Duration::from_millis(20),
+    }
+}
+
+/// The clients begin, at once or late.
+pub(crate) async fn clients_begin() {
+    let late_ms = with(|life| life.is_late.then(|| life.rng.u64(4_900..5_000)));
+    if let Some(ms) = late_ms {
+        expect_progress();
+        let _ = runtime::sleep(Duration::from_millis(ms)).await;
+        expect_progress();
+    }
     with(|life| life.now = Since::Clients);
 }
 
@@ -409,22 +425,37 @@ fn judge(mut passed: Passed, death: Option<Death>, failed_flush: &[bool]) -> Pas
             }
         }
     }
+    let may_differ: Vec<_> = (0..NUM_BLOCKS)
+        .map(|block| media.may_differ(block))
+        .collect();
     if media.newest().is_some_and(|newest| newest.is_clean) {
-        equal(&legs, "after a clean stop");
+        equal(&legs, "after a clean stop", |_| true);
     }
+    // What is not made equal at the next start has to be equal.
+    let mut legs = legs;
+    legs.retain(|(leg, _)| !failed_flush[*leg]);
+    equal(
+        &legs,
+        "at the end of a life, in a region that is clean",
+        |block| !may_differ[block],
+    );
     // What a leg has lost, and was not told to have lost, is lost if it is the only one next time.
-    let has_lost = legs.iter().any(|(leg, _)| failed_flush[*leg]);
+    let has_lost = (0..failed_flush.len()).any(|leg| failed_flush[leg] && media.is_in_sync(leg));
     (passed.checker).life_ends(has_lost || death == Some(Death::PowerLoss), true);
     passed
 }
 
-/// Compares what legs hold.
-pub(crate) fn equal(legs: &[(usize, Vec<Result<Content, String>>)], when: &str) {
+/// Compares what legs hold in blocks that `matter`.
+pub(crate) fn equal(
+    legs: &[(usize, Vec<Result<Content, String>>)],
+    when: &str,
+    matters: impl Fn(usize) -> bool,
+) {
     let Some(((first, wanted), others)) = legs.split_first() else {
         return;
     };
     for (leg, found) in others {
-        let differs = |block: &usize| wanted[*block] != found[*block];
+        let differs = |block: &usize| matters(*block) && wanted[*block] != found[*block];
         if let Some(block) = (0..wanted.len()).find(differs) {
             verdict::failed(&format!(
                 "{when}, block {block} is {:?} on leg {first}, and {:?} on leg {leg}",

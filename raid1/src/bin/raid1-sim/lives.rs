@@ -61,11 +61,20 @@ impl Metadata {
     pub(crate) fn fates(&self, rng: &mut Rng, life: usize, legs: usize, ops: u64) -> Vec<Fate> {
         let mut fates = Vec::new();
         let is_last = life + 1 == self.lives;
-        if !is_last && rng.u8(0..4) != 0 {
+        if !is_last && rng.u8(0..4) == 0 {
+            fates.push(Fate::Late);
+            fates.push(Fate::Doom {
+                death: Death::random(rng),
+                request: rng.u64(1..=64),
+                metadata_only: true,
+                since: Since::Clients,
+            });
+        } else if !is_last && rng.u8(0..4) != 0 {
             let metadata_only = rng.bool();
-            let since = [Since::Start, Since::Clients, Since::Quiet][rng.usize(0..3)];
-            let most = match metadata_only || since == Since::Quiet {
-                true => 128,
+            let since = [Since::Start, Since::Clients, Since::Clients, Since::Quiet];
+            let since = since[rng.usize(0..since.len())];
+            let most = match metadata_only || since == Since::Quiet || rng.bool() {
+                true => 64,
                 false => 2 * ops * legs as u64,
             };
             let bits = rng.u32(1..=most.ilog2());

@@ -159,6 +159,16 @@ impl Media {
         intent.is_some_and(|(_, intent)| !intent.contains(&true))
     }
 
+    /// Whether a block may differ from leg to leg, says any leg in sync.
+    pub(crate) fn may_differ(&self, block: u64) -> bool {
+        let in_sync = (0..self.legs.len()).filter(|leg| self.is_in_sync(*leg));
+        let mut in_sync = in_sync.filter_map(|leg| self.legs[leg].as_ref());
+        in_sync.any(|(own, intent)| {
+            let region = (block / own.region_size_blocks.max(1)) as usize;
+            intent.get(region).copied().unwrap_or(true)
+        })
+    }
+
     /// Whether a block may differ from leg to leg until the next start makes them equal.
     pub(crate) fn is_dirty(&self, block: u64) -> bool {
         let newest = self.newest.and_then(|leg| self.legs[leg].as_ref());

@@ -76,6 +76,8 @@ pub(crate) enum Fate {
     Absent { leg: usize },
     /// Only legs are there that are not in sync, if there are any.
     StaleAlone,
+    /// The clients begin when regions are about to be looked at that may be clean.
+    Late,
 }
 
 /// From when on requests of the legs are counted.
@@ -153,8 +155,13 @@ impl Plan {
         let mut weights = Weights::random(&mut rng, metadata.is_some());
         if metadata.is_some() && rng.u8(0..4) == 0 {
             weights.faults = rng.u32(0..20_000);
-            weights.fault = rng.choice(FAULTS);
+            weights.fault = rng.choice([Fault::Reads, Fault::Reads, Fault::Writes, Fault::Flushes]);
             weights.times = 2;
+        }
+        if metadata.is_some() && rng.u8(0..6) == 0 {
+            // So long that regions become clean while others are written to.
+            weights.pauses = 30_000;
+            weights.pause_us = 200_000;
         }
         let mut plan = Self {
             seed,
@@ -236,6 +243,7 @@ struct Weights {
     /// What legs do wrong, if it is one thing alone.
     fault: Option<Fault>,
     pauses: u32,
+    pause_us: u64,
     vanishes: bool,
     replugs: u32,
     /// Most requests that a leg fails in a row.
@@ -254,6 +262,7 @@ impl Weights {
             faults: often(2000),
             fault: None,
             pauses: often(5000),
+            pause_us: 2000,
             vanishes: often(1) == 1,
             replugs: if has_metadata { often(300) } else { 0 },
             times: if has_metadata { 16 } else { 4 },
@@ -274,7 +283,7 @@ impl Weights {
         }
         if draw < self.resets + self.faults + self.pauses {
             return Act::Pause {
-                us: rng.u64(0..2000),
+                us: rng.u64(0..self.pause_us),
             };
         }
         if draw > 100_000 - self.replugs {

@@ -121,8 +121,8 @@ async fn conduct() {
         started.push(thread);
     }
     until(|world| world.ready == world.clients).await;
+    life::clients_begin().await;
     World::with(|world| world.goes = true);
-    life::clients_begin();
     until(|world| world.clients == 0).await;
     life::clients_end().await;
     if !has_metadata {
