@@ -40,6 +40,7 @@ class Load(threading.Thread):
         self.address, self.history, self.depth = address, history, depth
         self.random = random.Random(seed)
         self.errors, self.acknowledged, self.trouble = [], 0, None
+        self.ends = False
         self.start()
 
     def run(self):
@@ -67,7 +68,7 @@ class Load(threading.Thread):
                     flags = nbd.FUA if self.random.random() < 0.1 else 0
                     client.request(nbd.WRITE, write.first * SECTOR, write.count * SECTOR,
                                    write.data(), flags, cookie)
-                while len(in_flight) >= self.depth:
+                while len(in_flight) >= self.depth or self.ends and in_flight:
                     error, answered = client.reply()
                     write = in_flight.pop(answered)
                     if error:
@@ -75,6 +76,8 @@ class Load(threading.Thread):
                     elif write is not None:
                         self.history.end(write)
                         self.acknowledged += 1
+                if self.ends:
+                    return
 
     def next(self):
         """A write to somewhere; half of them to a place where others write, too."""
@@ -211,7 +214,8 @@ class Crashing:
                 self.pause(0.05)
                 self.app.call("bdev_error_inject_error", name="EE_L1", io_type="clear",
                               error_type="failure", num=0)
-                self.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="EE_L1")
+                self.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="EE_L1",
+                              force=True)
 
     def vanish(self):
         """A leg is pulled, and perhaps comes back while all works."""

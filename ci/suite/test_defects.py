@@ -1,0 +1,462 @@
+"""What SPDK v26.01's own raid1 gets wrong, row by row: the same steps, the right outcome."""
+
+import random
+import struct
+import time
+
+import nbd_client as nbd
+import pytest
+from harness import config
+from harness.application import Error
+from history import SECTOR, History
+from nbd_client import Client
+from test_crash import Load
+
+MIB = 1 << 20
+OFFSET = MIB
+MANY = 1_000_000
+OLD, NEW = b"old " * 1024, b"new " * 1024
+
+
+@pytest.fixture(autouse=True)
+def ours(stock):
+    """They are its defects."""
+    if stock:
+        pytest.skip("SPDK's own module fails these")
+
+
+class World:
+    """An application, the mirror M in it, and a client of M."""
+
+    def __init__(self, start, scratch):
+        self.starter, self.scratch = start, scratch
+        self.app = start("raid1")
+        self.files = {}
+
+    def restart(self, *names):
+        """A new process with these files."""
+        self.app = self.starter("raid1")
+        for name in names:
+            self.aio(name)
+        self.app.call("bdev_wait_for_examine")
+
+    def malloc(self, *names, mebibytes=9):
+        """Bdevs in memory."""
+        for name in names:
+            method, params = config.malloc(name, mebibytes)
+            self.app.call(method, **params)
+
+    def aio(self, name, content=None):
+        """A bdev of a file, which is made if it is not there."""
+        path = self.scratch / name
+        if not path.exists():
+            path.write_bytes(bytes(MIB) + (content or bytes(8 * MIB)))
+        method, params = config.aio(name, path)
+        self.app.call(method, fallocate=True, **params)
+
+    def failing(self, name):
+        """A bdev above another that can be told to fail."""
+        self.app.call("bdev_error_create", base_name=name)
+        return f"EE_{name}"
+
+    def inject(self, name, io_type, num=MANY, error_type="failure"):
+        """Lets a bdev fail."""
+        self.app.call("bdev_error_inject_error", name=name, io_type=io_type, error_type=error_type,
+                      num=num)
+
+    def delayed(self, name, us):
+        """A bdev above another that is slow to write."""
+        self.app.call("bdev_delay_create", name=f"D_{name}", base_bdev_name=name,
+                      avg_read_latency=0, p99_read_latency=0, avg_write_latency=us,
+                      p99_write_latency=2 * us)
+        return f"D_{name}"
+
+    def create(self, *legs, **further):
+        """Makes M, and waits for its first sync."""
+        self.app.call("raid1_create", name="M", base_bdevs=list(legs), **further)
+        self.wait(is_equal)
+
+    def mirror(self):
+        """What is said of M."""
+        return next(iter(self.app.call("raid1_get_bdevs", category="all")), None)
+
+    def states(self):
+        """Of its legs."""
+        return [leg["state"] for leg in self.mirror()["base_bdevs_list"]]
+
+    def wait(self, condition, seconds=30):
+        """Until M is in some state."""
+        deadline = time.monotonic() + seconds
+        while not (self.mirror() and condition(self.mirror())):
+            assert time.monotonic() < deadline, f"still {self.mirror()}"
+            time.sleep(0.01)
+
+    @property
+    def address(self):
+        """Where M is exported."""
+        return self.app.scratch / "nbd.sock"
+
+    def client(self):
+        """A client of M."""
+        if not self.app.call("nbd_exports_get"):
+            self.app.call("nbd_export_start", bdev_name="M", address=f"unix:{self.address}")
+        return Client(self.address).go("M")
+
+    def data(self, name):
+        """What a file holds behind its metadata."""
+        return (self.scratch / name).read_bytes()[OFFSET:]
+
+    def kill(self):
+        """At once."""
+        self.app.kill()
+
+
+@pytest.fixture
+def world(start, scratch):
+    """With nothing in it yet."""
+    return World(start, scratch)
+
+
+def is_whole(mirror):
+    """All legs are in sync."""
+    return mirror["state"] == "online" and all(
+        leg["state"] == "in_sync" for leg in mirror["base_bdevs_list"])
+
+
+def is_equal(mirror):
+    """And none may differ from another."""
+    return is_whole(mirror) and mirror["unequal_regions"] == 0
+
+
+def read_all(client):
+    """All that is on the mirror."""
+    return b"".join(client.read(offset, MIB) for offset in range(0, client.size, MIB))
+
+
+def test_row_01_target_of_a_rebuild_fails(world):
+    world.malloc("L0", "L1", mebibytes=65)
+    target = world.failing("L1")
+    world.create("L0", target)
+    with world.client() as client:
+        for _ in range(5):
+            world.app.call("raid1_remove_base_bdev", name=target)
+            world.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev=target, force=True)
+            world.inject(target, "write")
+            for offset in range(0, 8 * MIB, MIB):
+                assert client.write(offset, NEW) == 0
+            world.wait(lambda mirror: world.states() == ["in_sync", "failed"])
+            world.inject(target, "clear", 0)
+            world.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev=target, force=True)
+            world.wait(is_whole)
+        assert client.read(0, 4096) == NEW
+    assert world.app.stop() == 0
+
+
+def test_row_02_two_legs_are_rebuilt_at_once(world):
+    world.malloc("L0", "L1", "L2", mebibytes=65)
+    world.create("L0", "L1", "L2")
+    with world.client() as client:
+        for leg in ("L1", "L2"):
+            world.app.call("raid1_remove_base_bdev", name=leg)
+        assert client.write(0, NEW) == 0
+        for leg in ("L1", "L2"):
+            world.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev=leg, force=True)
+        world.wait(is_whole)
+        for _ in range(6):
+            assert client.read(0, 4096) == NEW
+    assert world.app.stop() == 0
+
+
+def test_row_03_metadata_is_not_written_while_a_leg_goes(world):
+    world.malloc("L0", "L1", "L2")
+    leg = world.failing("L1")
+    world.create("L0", leg, "L2")
+    with world.client() as client:
+        for num in (1, MANY):
+            world.inject(leg, "write", num)
+            world.app.call("raid1_remove_base_bdev", name="L2")
+            assert client.write(0, NEW) == 0
+            assert client.read(0, 4096) == NEW
+            world.inject(leg, "clear", 0)
+            if num == 1:
+                world.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="L2", force=True)
+                world.wait(is_whole)
+    assert world.states() == ["in_sync", "failed", "failed"]
+    assert world.app.stop() == 0
+
+
+def test_row_04_read_errors_of_the_last_leg(world):
+    world.malloc("L0", "L1")
+    leg = world.failing("L0")
+    world.create(leg, "L1")
+    with world.client() as client:
+        assert client.write(0, NEW) == 0
+        world.app.call("raid1_remove_base_bdev", name="L1")
+        world.inject(leg, "read")
+        assert client.read(0, 4096) == nbd.EIO
+        assert world.mirror()["state"] == "online"
+        world.inject(leg, "clear", 0)
+        assert client.read(0, 4096) == NEW
+        # The only source of a rebuild: it goes on when the source answers again.
+        world.inject(leg, "read", 1)
+        world.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="L1", force=True)
+        world.wait(is_whole, 60)
+        assert client.read(0, 4096) == NEW
+    assert world.app.stop() == 0
+
+
+@pytest.mark.parametrize("reads", [20])
+def test_row_05_ack_before_eject(world, reads):
+    world.malloc("L0", "L1")
+    failing = world.failing("L1")
+    slow = world.delayed(failing, 30_000)
+    world.create("L0", slow)
+    with world.client() as client:
+        assert client.write(0, OLD) == 0
+        world.inject(failing, "write")
+        assert client.write(0, NEW) == 0
+        for _ in range(reads):
+            assert client.read(0, 4096) == NEW
+    assert world.states() == ["in_sync", "failed"]
+    assert world.app.stop() == 0
+
+
+def test_row_06_ack_before_the_fault_is_recorded(world):
+    """The leg that missed an acknowledged write is there after a crash, and is not believed."""
+    for name in ("L0", "L1"):
+        world.aio(name)
+    leg = world.failing("L1")
+    world.create("L0", leg)
+    with world.client() as client:
+        assert client.write(0, OLD) == 0
+        world.inject(leg, "write")
+        assert client.write(0, NEW) == 0
+        world.kill()
+    world.restart("L1", "L0")
+    with world.client() as client:
+        for _ in range(20):
+            assert client.read(0, 4096) == NEW
+        world.wait(is_equal)
+        assert read_all(client) == world.data("L0") == world.data("L1")
+
+
+def test_row_08_kill_under_writes(world):
+    """The dirty regions alone are made equal; a clean stop leaves none."""
+    for name in ("L0", "L1"):
+        world.aio(name)
+    world.create("L0", "L1", region_size_kib=16)
+    assert world.app.stop() == 0
+    world.restart("L0", "L1")
+    world.wait(is_whole)
+    assert world.mirror()["dirty_regions"] == world.mirror()["unequal_regions"] == 0
+    with world.client() as client:
+        history = History(read_all(client)[:MIB])
+    load = Load(world.address, history, 1)
+    time.sleep(0.3)
+    world.kill()
+    load.join(30)
+    assert load.acknowledged > 0 and not load.errors and load.trouble is None
+    world.restart("L0", "L1")
+    world.wait(is_equal)
+    assert 0 < world.mirror()["dirty_regions"] <= MIB // (16 << 10)
+    with world.client() as client:
+        content = read_all(client)
+    assert not history.wrong(content[:MIB])
+    assert content == world.data("L0") == world.data("L1")
+
+
+def test_row_09_legs_of_different_content(world):
+    contents = [random.Random(seed).randbytes(8 * MIB) for seed in range(3)]
+    for number, content in enumerate(contents):
+        world.aio(f"L{number}", content)
+    world.app.call("raid1_create", name="M", base_bdevs=["L0", "L1", "L2"])
+    with world.client() as client:
+        # Whichever leg is asked, also before the copies are made.
+        assert read_all(client) == read_all(client) == contents[0]
+        world.wait(is_equal)
+        assert read_all(client) == contents[0]
+    assert all(world.data(f"L{number}") == contents[0] for number in range(3))
+    assert world.app.stop() == 0
+
+
+def test_row_10_a_leg_is_missing_at_the_start(world):
+    for name in ("L0", "L1", "L2"):
+        world.aio(name)
+    world.create("L0", "L1", "L2")
+    with world.client() as client:
+        assert client.write(0, OLD) == 0
+    assert world.app.stop() == 0
+
+    world.restart("L0", "L2")
+    mirror = world.mirror()
+    assert mirror["state"] == "configuring"
+    assert "slot 1" in mirror["waits_for"] and "L1" in mirror["waits_for"], mirror
+    assert world.app.call("raid1_start", name="M") is True
+    with world.client() as client:
+        assert client.write(0, NEW) == 0
+        # Late: the stale leg is rebuilt.
+        world.aio("L1")
+        world.wait(is_whole)
+        assert client.read(0, 4096) == NEW
+    assert world.app.stop() == 0
+
+    # Early: the stale leg is there first.
+    world.restart("L0", "L2")
+    world.app.call("raid1_start", name="M")
+    with world.client() as client:
+        assert client.write(4096, NEW) == 0
+    assert world.app.stop() == 0
+    world.restart("L1", "L0", "L2")
+    world.wait(is_equal)
+    with world.client() as client:
+        assert read_all(client) == world.data("L0") == world.data("L1") == world.data("L2")
+        assert client.read(4096, 4096) == NEW
+    assert world.app.stop() == 0
+
+
+def test_row_10_nobody_needs_to_be_asked(world):
+    for name in ("L0", "L1"):
+        world.aio(name)
+    world.create("L0", "L1")
+    assert world.app.stop() == 0
+    world.app = world.starter("raid1")
+    world.app.call("raid1_set_options", assemble_timeout_s=1)
+    world.aio("L0")
+    world.wait(lambda mirror: mirror["state"] == "online", 10)
+    assert world.states() == ["in_sync", "failed"]
+    world.aio("L1")
+    world.wait(is_whole)
+    assert world.app.stop() == 0
+
+
+def test_row_11_deleted_and_made_again(world):
+    world.malloc("L0", "L1")
+    legs = ["L0", "L1"]
+    world.create(*legs)
+    assert world.app.call("raid1_delete", name="M") is True
+    world.create(*legs)
+    assert world.app.call("raid1_delete", name="M", keep_metadata=True) is True
+    with pytest.raises(Error) as refused:
+        world.app.call("raid1_create", name="N", base_bdevs=legs)
+    assert "L0" in refused.value.message and "force" in refused.value.message
+    assert world.app.call("raid1_create", name="N", base_bdevs=legs, force=True) is True
+    assert world.app.stop() == 0
+
+
+def test_row_12_repairs_and_newer_writes(world):
+    """Reads fail on two of three legs while all is written to, again and again."""
+    for name in ("L0", "L1", "L2"):
+        world.aio(name)
+    legs = [world.failing("L0"), world.failing("L1"), "L2"]
+    world.create(*legs, region_size_kib=64)
+    with world.client() as client:
+        history = History(read_all(client)[:MIB])
+        loads = [Load(world.address, history, seed) for seed in range(2)]
+        end = time.monotonic() + 2
+        while time.monotonic() < end:
+            for leg in legs[:2]:
+                world.inject(leg, "read", 3)
+            for sector in range(0, 256, 8):
+                assert isinstance(client.read(sector * SECTOR, 8 * SECTOR), bytes)
+        for leg in legs[:2]:
+            world.inject(leg, "clear", 0)
+        for load in loads:
+            load.ends = True
+        for load in loads:
+            load.join(30)
+            assert not load.errors and load.trouble is None
+        assert world.states() == ["in_sync"] * 3
+        world.wait(is_equal)
+        content = read_all(client)
+    assert not history.wrong(content[:MIB])
+    assert content == world.data("L0") == world.data("L1") == world.data("L2")
+    assert world.app.stop() == 0
+
+
+def test_row_13_one_unmap_or_flush_error(world):
+    world.malloc("L0", "L1")
+    leg = world.failing("L1")
+    world.create("L0", leg)
+    with world.client() as client:
+        world.inject(leg, "unmap", 1)
+        assert client.call(nbd.TRIM, 0, 4096) == nbd.EIO
+        assert world.states() == ["in_sync", "in_sync"]
+        assert client.call(nbd.TRIM, 0, 4096) == 0
+        assert client.write(0, NEW) == 0
+        world.inject(leg, "flush", 1)
+        assert client.call(nbd.FLUSH) == 0
+        # It may have lost what it was given: it is rebuilt, and comes back by itself.
+        world.wait(is_whole)
+        assert client.read(0, 4096) == NEW
+    assert world.app.stop() == 0
+
+
+def test_row_14_what_legs_can_do_is_passed_on(world):
+    world.malloc("L0", "L1")
+    world.create("L0", "L1")
+    (bdev,) = world.app.call("bdev_get_bdevs", name="M")
+    assert all(bdev["supported_io_types"][kind] for kind in ("write_zeroes", "unmap", "flush"))
+    with world.client() as client:
+        assert client.write(0, NEW) == 0
+        before = world.app.call("bdev_get_iostat", name="L1")["bdevs"][0]["bytes_written"]
+        assert client.call(nbd.WRITE_ZEROES, 0, MIB) == 0
+        assert client.read(0, 4096) == bytes(4096)
+        after = world.app.call("bdev_get_iostat", name="L1")["bdevs"][0]["bytes_written"]
+        # Metadata at most: zeroes are not written out.
+        assert after - before < MIB // 2
+    assert world.app.call("raid1_delete", name="M") is True
+
+
+def test_row_14_legs_with_protection_information(world, backend):
+    if backend == "embedded":
+        pytest.skip("its malloc bdevs have no protection information")
+    for name in ("P0", "P1"):
+        world.app.call("bdev_malloc_create", name=name, num_blocks=8192, block_size=512, md_size=8,
+                       md_interleave=True, dif_type=1)
+    assert world.app.call("raid1_create", name="M", base_bdevs=["P0", "P1"],
+                          superblock=False) is True
+    (bdev,) = world.app.call("bdev_get_bdevs", name="M")
+    assert (bdev["md_size"], bdev["dif_type"]) == (8, 1)
+    assert world.app.stop() == 0
+
+
+def test_row_16_overlapping_writes(world):
+    """Two clients write to the same place at once, and one leg is of another speed."""
+    for name in ("L0", "L1"):
+        world.aio(name)
+    slow = world.delayed("L1", 500)
+    world.create("L0", slow)
+    with world.client() as client:
+        history = History(read_all(client)[:64 * SECTOR])
+        pipes = [world.client() for _ in range(4)]
+        for number in range(200):
+            for pipe in pipes:
+                write = history.begin(number % 4, 4)
+                pipe.request(nbd.WRITE, write.first * SECTOR, 4 * SECTOR, write.data())
+            for pipe in pipes:
+                assert pipe.reply() == (0, 1)
+        for pipe in pipes:
+            pipe.socket.close()
+        content = read_all(client)
+    assert struct.unpack_from("<Q", content)[0] > 0
+    assert not history.wrong(content[:64 * SECTOR])
+    assert content == world.data("L0") == world.data("L1")
+    assert world.app.stop() == 0
+
+
+def test_foreign_data_is_refused(world, tool):
+    """A file system, or a leg of another mirror, is overwritten only on purpose."""
+    import subprocess  # pylint: disable=import-outside-toplevel
+    path = world.scratch / "L0"
+    subprocess.run([tool("mkfs.ext4"), "-q", path, "9M"], check=True)
+    before = path.read_bytes()
+    world.aio("L0")
+    world.aio("L1")
+    with pytest.raises(Error) as refused:
+        world.app.call("raid1_create", name="M", base_bdevs=["L1", "L0"])
+    for word in ("L0", "ext4", "force"):
+        assert word in refused.value.message, refused.value.message
+    assert path.read_bytes() == before
+    assert not any((world.scratch / "L1").read_bytes()[:MIB])
+    world.create("L1", "L0", force=True)
+    assert world.app.stop() == 0
