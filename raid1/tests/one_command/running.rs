@@ -111,12 +111,104 @@ fn data_survives_a_restart() {
     }
     assert_eq!(running.stop("-TERM").0, Some(0));
     for name in ["a", "b"] {
-        assert!(std::fs::read(scratch.path(name)).unwrap() == data, "{name}");
+        let leg = std::fs::read(scratch.path(name)).unwrap();
+        assert!(leg[1 << 20..] == data, "{name}");
     }
     let running = scratch.start(&arguments);
     let back = scratch.path("back").display().to_string();
     copy(&uri, &back).unwrap();
     assert!(std::fs::read(&back).unwrap() == data);
+    assert_eq!(running.stop("-TERM").0, Some(0));
+}
+
+/// The mirror's UUID, by raid1ctl, and its legs' states.
+fn state(scratch: &Scratch) -> Option<(String, Vec<String>)> {
+    let output = scratch.raid1ctl(&["status", "--json"])?;
+    let status: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+    let legs = status[0]["base_bdevs_list"].as_array().unwrap().iter();
+    let states = legs.map(|leg| text(&leg["state"])).collect();
+    Some((text(&status[0]["uuid"]), states))
+}
+
+#[test]
+fn a_mirror_is_the_same_after_a_restart_and_after_a_crash() {
+    let scratch = Scratch::new();
+    let arguments = [
+        "--mirror",
+        "m=a,b",
+        "--size",
+        "8MiB",
+        "--nbd",
+        "unix:nbd.sock",
+    ];
+    let running = scratch.start(&arguments);
+    let first = state(&scratch);
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    let running = scratch.start(&arguments);
+    assert!(!running.text.contains("(new)"), "{}", running.text);
+    assert!(
+        !running.text.contains("not stopped in order"),
+        "{}",
+        running.text
+    );
+    assert_eq!(state(&scratch), first);
+    running.crash();
+    let running = scratch.start(&arguments);
+    assert!(
+        running.text.contains("It was not stopped in order"),
+        "{}",
+        running.text
+    );
+    scratch.wait_until_whole();
+    assert_eq!(state(&scratch), first);
+    assert_eq!(running.stop("-TERM").0, Some(0));
+}
+
+#[test]
+fn a_file_that_is_missing_is_made_anew_and_rebuilt() {
+    let scratch = Scratch::new();
+    let arguments = ["--mirror", "m=a,b", "--nbd=unix:nbd.sock"];
+    let size = ["--size", "8MiB"];
+    let running = scratch.start(&[&arguments[..], &size].concat());
+    let first = state(&scratch);
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    for name in ["a", "b"] {
+        std::fs::remove_file(scratch.path(name)).unwrap();
+        let running = scratch.start(&arguments);
+        let made = "(missing, made anew: rebuilt from the others)";
+        assert!(
+            running.text.contains(&format!("{name} {made}")),
+            "{}",
+            running.text
+        );
+        scratch.wait_until_whole();
+        assert_eq!(state(&scratch), first);
+        assert_eq!(running.stop("-TERM").0, Some(0));
+        assert_eq!(scratch.size_of(name), 9 << 20);
+    }
+}
+
+#[test]
+fn a_leg_that_was_out_comes_back() {
+    let scratch = Scratch::new();
+    let arguments = ["--mirror", "m=a,b"];
+    let running = scratch.start(&arguments);
+    let Some(output) = scratch.raid1ctl(&["remove", "m-leg1"]) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    let running = scratch.start(&arguments);
+    let back = "(was out: what it missed is copied to it)";
+    assert!(
+        running.text.contains(&format!("b {back}")),
+        "{}",
+        running.text
+    );
+    scratch.wait_until_whole();
+    let (_, states) = state(&scratch).unwrap();
+    assert_eq!(states, ["in_sync", "in_sync"]);
     assert_eq!(running.stop("-TERM").0, Some(0));
 }
 

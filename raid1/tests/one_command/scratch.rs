@@ -92,6 +92,19 @@ impl Scratch {
         running
     }
 
+    /// Waits until no mirror of the application lacks anything.
+    pub(crate) fn wait_until_whole(&self) {
+        for _ in 0..600 {
+            match self.raid1ctl(&["status"]) {
+                Some(output) if output.status.code() != Some(0) => {
+                    thread::sleep(Duration::from_millis(100));
+                }
+                _ => return,
+            }
+        }
+        panic!("{:?}", self.raid1ctl(&["status"]));
+    }
+
     /// raid1ctl on the application of this directory.
     pub(crate) fn raid1ctl(&self, arguments: &[&str]) -> Option<Output> {
         let program = option_env!("CARGO_BIN_EXE_raid1ctl")?;
@@ -132,6 +145,14 @@ impl Running {
         let code = self.child.wait().unwrap().code();
         let log = self.log.take().map(|log| log.join().unwrap());
         (code, log.unwrap_or_default())
+    }
+}
+
+impl Running {
+    /// Ends it as a crash does.
+    pub(crate) fn crash(mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
     }
 }
 

@@ -17,8 +17,10 @@ pub(crate) struct CommandLine {
     pub(crate) mirrors: Vec<MirrorSpec>,
     /// Size of new files, in bytes; if it was given.
     pub(crate) size: Option<u64>,
-    /// In bytes.
-    pub(crate) block_size: u32,
+    /// Of new mirrors, in bytes; if it was given.
+    pub(crate) block_size: Option<u32>,
+    /// Whether files may be overwritten that have something else on them.
+    pub(crate) force: bool,
     /// Where to export the mirrors.
     pub(crate) exports: Vec<NbdAddress>,
     /// Serve the RPCs of SPDK's own module.
@@ -35,13 +37,13 @@ impl CommandLine {
         let mut line = Self {
             mirrors: Vec::new(),
             size: None,
-            block_size: BLOCK_SIZE_DEFAULT,
+            block_size: None,
+            force: false,
             exports: Vec::new(),
             has_bdev_raid_rpc: false,
             wants_help: false,
             rest: Vec::new(),
         };
-        let mut block_size = None;
         let mut arguments = arguments.into_iter();
         line.rest.extend(arguments.next().map(OsString::into_vec));
         while let Some(argument) = arguments.next() {
@@ -68,21 +70,23 @@ impl CommandLine {
                 )?,
                 "--block-size" => {
                     let size = parse_block_size(&value()?).map_err(named)?;
-                    once(option, &mut block_size, size)?;
+                    once(option, &mut line.block_size, size)?;
                 }
                 "--bdev-raid-rpc" if attached.is_none() => line.has_bdev_raid_rpc = true,
+                "--force" if attached.is_none() => line.force = true,
                 "-h" | "--help" => line.wants_help = true,
                 _ => line.rest.push(argument.into_vec()),
             }
         }
-        line.check(block_size)
+        line.check()
     }
 
     /// Checks what options say together.
-    fn check(mut self, block_size: Option<u32>) -> Result<Self, String> {
+    fn check(self) -> Result<Self, String> {
         let given = [
             ("--size", self.size.is_some()),
-            ("--block-size", block_size.is_some()),
+            ("--block-size", self.block_size.is_some()),
+            ("--force", self.force),
             ("--nbd", !self.exports.is_empty()),
         ];
         if let Some((option, _)) = given.iter().find(|(_, is_given)| *is_given)
@@ -93,13 +97,12 @@ impl CommandLine {
                 "{option}: there is no --mirror that it could be for"
             ));
         }
-        self.block_size = block_size.unwrap_or(BLOCK_SIZE_DEFAULT);
         if let Some(size) = self.size
-            && (size == 0 || !size.is_multiple_of(self.block_size.into()))
+            && (size == 0 || !size.is_multiple_of(self.new_block_size().into()))
         {
             return Err(format!(
                 "--size: expected a multiple of {} bytes, a block, found {size} bytes",
-                self.block_size
+                self.new_block_size()
             ));
         }
         for (index, mirror) in self.mirrors.iter().enumerate() {
@@ -118,6 +121,11 @@ impl CommandLine {
             }
         }
         Ok(self)
+    }
+
+    /// Of mirrors that are made, in bytes.
+    pub(crate) fn new_block_size(&self) -> u32 {
+        self.block_size.unwrap_or(BLOCK_SIZE_DEFAULT)
     }
 
     /// The value of an option of SPDK, if it was given, to tell the user of it.
@@ -199,7 +207,7 @@ mod tests {
             .map(|mirror| mirror.name.as_str())
             .collect();
         assert_eq!(names, ["m", "n"]);
-        assert_eq!((line.size, line.block_size), (Some(2 << 30), 512));
+        assert_eq!((line.size, line.block_size), (Some(2 << 30), Some(512)));
         assert_eq!(line.exports.len(), 2);
         let rest = ["raid1", "-m", "0x3", "--no-huge", "-s", "1024"];
         assert_eq!(line.rest, rest.map(|text| text.as_bytes().to_vec()));
@@ -211,7 +219,8 @@ mod tests {
         let line = parse(&["-c", "x.json", "-h"]).unwrap();
         assert!(line.mirrors.is_empty() && line.wants_help);
         assert_eq!(line.rest.len(), 3);
-        assert_eq!(line.block_size, 4096);
+        assert_eq!((line.new_block_size(), line.force), (4096, false));
+        assert!(parse(&["--mirror=m=/a,/b", "--force"]).unwrap().force);
     }
 
     #[test]
@@ -244,6 +253,7 @@ mod tests {
             (&["--size", "1G"], "--size: there is no --mirror"),
             (&["--nbd", "unix:/s"], "--nbd: there is no --mirror"),
             (&["--block-size=512"], "--block-size: there is no --mirror"),
+            (&["--force"], "--force: there is no --mirror"),
             (
                 &["--mirror=m=/a,/b", "--size=x"],
                 "--size: expected a size such as",

@@ -1,93 +1,95 @@
 //! The files that mirrors stand on: looked at, made if they are missing, and locked. Never changed
-//! otherwise.
+//! otherwise, unless `--force` says so.
 
 use std::fs::{self, File, OpenOptions};
-use std::io;
+use std::io::{self, Read as _, Seek as _, SeekFrom, Write as _};
 use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
-use crate::command_line::{CommandLine, SIZE_DEFAULT};
+use crate::command_line::CommandLine;
 use crate::mirror_spec::MirrorSpec;
+use crate::peek::{self, METADATA_BYTES};
+use crate::plan::{Plan, Role, Seen, plan};
 use crate::size;
-
-/// The files of all mirrors, ready to be used. They are locked as long as this lives.
-#[derive(Debug)]
-pub(crate) struct Files {
-    pub(crate) mirrors: Vec<MirrorFiles>,
-    _locked: Vec<File>,
-}
-
-/// The files of a mirror.
-#[derive(Debug, PartialEq, Eq)]
-pub(crate) struct MirrorFiles {
-    /// Whether they were made now: else they were there.
-    pub(crate) are_new: bool,
-    /// Of each, in bytes; unknown where it is a device.
-    pub(crate) size_bytes: Option<u64>,
-}
 
 /// What there is at a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Found {
     Nothing,
-    File { size_bytes: u64, id: (u64, u64) },
+    File { id: (u64, u64) },
     Device { id: u64 },
 }
 
-impl Files {
-    /// Makes what is missing. Nothing is left of that if anything is wrong.
-    ///
-    /// # Errors
-    /// Says to the user what is wrong, by the names of the option and the file.
-    pub(crate) fn prepare(line: &CommandLine) -> Result<Self, String> {
-        refuse_shared(&line.mirrors)?;
-        let plans = line.mirrors.iter().map(|mirror| {
-            let plan = plan(mirror, line);
-            plan.map_err(|error| format!("--mirror {}: {error}", mirror.name))
-        });
-        let plans: Vec<_> = plans.collect::<Result<_, _>>()?;
-        let mut made = Vec::new();
-        let locked = open_all(line, &plans, &mut made).inspect_err(|_| {
-            for path in &made {
-                // What cannot be removed is an empty file that the error does not hide.
-                let _ = fs::remove_file(path);
-            }
-        })?;
-        Ok(Self {
-            mirrors: plans,
-            _locked: locked,
-        })
-    }
+/// Says what is to be done with the files of each mirror. Changes nothing.
+///
+/// # Errors
+/// Says to the user what is wrong, by the names of the option and the file.
+pub(crate) fn plans(line: &CommandLine) -> Result<Vec<Plan>, String> {
+    refuse_shared(&line.mirrors)?;
+    let plans = line.mirrors.iter().map(|mirror| {
+        let seen = mirror.files.iter().map(|path| see(path));
+        let seen: Result<Vec<_>, _> = seen.collect();
+        let plan = seen.and_then(|seen| plan(mirror, &seen, line));
+        plan.map_err(|error| format!("--mirror {}: {error}", mirror.name))
+    });
+    plans.collect()
+}
+
+/// Carries plans out: makes what is missing, overwrites what may be. The files are locked as long as what
+/// this returns lives. Nothing is left of what was made if anything is wrong.
+///
+/// # Errors
+/// As those of [`plans`].
+pub(crate) fn prepare(line: &CommandLine, plans: &[Plan]) -> Result<Vec<File>, String> {
+    let mut made = Vec::new();
+    open_all(line, plans, &mut made).inspect_err(|_| {
+        for path in &made {
+            // What cannot be removed is an empty file that the error does not hide.
+            let _ = fs::remove_file(path);
+        }
+    })
 }
 
 fn open_all(
     line: &CommandLine,
-    plans: &[MirrorFiles],
+    planned: &[Plan],
     made: &mut Vec<PathBuf>,
 ) -> Result<Vec<File>, String> {
+    let files = line.mirrors.iter().zip(planned).flat_map(|(mirror, plan)| {
+        let files = mirror.files.iter().zip(&plan.roles);
+        files.map(move |(path, role)| (mirror, plan, path.as_path(), *role))
+    });
+    let files: Vec<_> = files.collect();
+    let named = |mirror: &MirrorSpec, error| format!("--mirror {}: {error}", mirror.name);
     let mut locked = Vec::new();
-    for (mirror, plan) in line.mirrors.iter().zip(plans) {
-        for path in &mirror.files {
-            let named = |error: String| format!("--mirror {}: {error}", mirror.name);
-            let file = if plan.are_new {
-                let size_bytes = plan.size_bytes.unwrap_or(SIZE_DEFAULT);
-                make(path, size_bytes, made)
-            } else {
-                let opened = OpenOptions::new().read(true).write(true).open(path);
-                opened.map_err(|error| format!("{} cannot be opened: {error}", path.display()))
-            };
-            let file = file.map_err(named)?;
-            lock(&file, path).map_err(named)?;
-            locked.push(file);
-        }
-        if plan.are_new {
-            mirror.files.iter().try_for_each(|path| {
-                sync_directory(path).map_err(|error| format!("--mirror {}: {error}", mirror.name))
-            })?;
+    for (mirror, _, path, role) in &files {
+        if *role != Role::New {
+            let file = open(path).map_err(|error| named(mirror, error))?;
+            lock(&file, path).map_err(|error| named(mirror, error))?;
+            locked.push((file, *path, *role));
         }
     }
-    Ok(locked)
+    // Another raid1 may have ended, or begun and ended, since they were looked at.
+    if plans(line)? != planned {
+        return Err("the files of --mirror have changed just now: try again".into());
+    }
+    for (mirror, plan, path, role) in &files {
+        if *role == Role::New {
+            let file = make(path, plan.new_file_bytes, made).and_then(|file| {
+                lock(&file, path)?;
+                sync_directory(path)?;
+                Ok(file)
+            });
+            locked.push((file.map_err(|error| named(mirror, error))?, *path, *role));
+        }
+    }
+    for (file, path, role) in &locked {
+        if *role == Role::Overwritten {
+            wipe(file, path)?;
+        }
+    }
+    Ok(locked.into_iter().map(|(file, ..)| file).collect())
 }
 
 /// Makes the name of a new file as durable as the file: without it, what is flushed to that would be
@@ -147,78 +149,43 @@ fn lock(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// What is to be done for a mirror.
-fn plan(mirror: &MirrorSpec, line: &CommandLine) -> Result<MirrorFiles, String> {
-    let found = mirror.files.iter().map(|path| look(path));
-    let found: Vec<_> = found.collect::<Result<_, _>>()?;
-    let files: Vec<_> = mirror.files.iter().zip(&found).collect();
-    let is_missing = |found: &Found| *found == Found::Nothing;
-    if found.iter().all(is_missing) {
-        return Ok(MirrorFiles {
-            are_new: true,
-            size_bytes: Some(line.size.unwrap_or(SIZE_DEFAULT)),
-        });
-    }
-    let there = files.iter().find(|(_, found)| !is_missing(found));
-    let missing = files.iter().find(|(_, found)| is_missing(found));
-    if let (Some((there, _)), Some((missing, _))) = (there, missing) {
-        let (there, missing) = (there.display(), missing.display());
-        return Err(format!(
-            "{there} exists and {missing} does not: a new one would hold other data\n  \
-             copy it first:  cp --sparse=always {there} {missing}"
-        ));
-    }
-    let sizes = files.iter().filter_map(|(path, found)| match found {
-        Found::File { size_bytes, .. } => Some((path.as_path(), *size_bytes)),
-        _ => None,
-    });
-    let sizes: Vec<_> = sizes.collect();
-    check_sizes(&sizes, line)?;
-    Ok(MirrorFiles {
-        are_new: false,
-        size_bytes: sizes.first().map(|(_, size_bytes)| *size_bytes),
+/// What there is at the path of a file, with what it says of itself.
+fn see(path: &Path) -> Result<Seen, String> {
+    let is_device = match look(path)? {
+        Found::Nothing => return Ok(Seen::Nothing),
+        Found::File { .. } => false,
+        Found::Device { .. } => true,
+    };
+    let failed = |error: io::Error| format!("{} cannot be read: {error}", path.display());
+    let mut file = open(path)?;
+    // The metadata of a device says nothing of its size.
+    let size_bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
+    file.rewind().map_err(failed)?;
+    let mut start = Vec::new();
+    file.take(METADATA_BYTES)
+        .read_to_end(&mut start)
+        .map_err(failed)?;
+    Ok(Seen::There {
+        size_bytes,
+        is_device,
+        content: peek::content(&start),
     })
 }
 
-/// Checks the sizes of files that exist.
-fn check_sizes(sizes: &[(&Path, u64)], line: &CommandLine) -> Result<(), String> {
-    for (path, size_bytes) in sizes {
-        let (path, shown) = (path.display(), size::show(*size_bytes));
-        if *size_bytes == 0 {
-            return Err(format!(
-                "{path} exists and is empty: remove it, and it is made anew"
-            ));
-        }
-        if let Some(wanted) = line.size
-            && wanted != *size_bytes
-        {
-            return Err(format!(
-                "{path} exists and has {shown}, and --size says {}: leave --size out to use it as \
-                 it is",
-                size::show(wanted)
-            ));
-        }
-        if !size_bytes.is_multiple_of(line.block_size.into()) {
-            let hint = match line.block_size {
-                4096 if size_bytes.is_multiple_of(512) => ": --block-size 512 would do",
-                _ => "",
-            };
-            return Err(format!(
-                "{path} has {size_bytes} bytes, not a multiple of blocks of {} bytes{hint}",
-                line.block_size
-            ));
-        }
+fn open(path: &Path) -> Result<File, String> {
+    let opened = OpenOptions::new().read(true).write(true).open(path);
+    opened.map_err(|error| format!("{} cannot be opened: {error}", path.display()))
+}
+
+/// Removes what somebody else has at the beginning of a file.
+fn wipe(mut file: &File, path: &Path) -> Result<(), String> {
+    let failed = |error: io::Error| format!("{} cannot be written to: {error}", path.display());
+    file.rewind().map_err(failed)?;
+    let zeros = [0; 64 << 10];
+    for _ in 0..METADATA_BYTES / zeros.len() as u64 {
+        file.write_all(&zeros).map_err(failed)?;
     }
-    if let [(first, size_bytes), others @ ..] = sizes
-        && let Some((other, size_other)) = others.iter().find(|(_, other)| other != size_bytes)
-    {
-        return Err(format!(
-            "{} has {size_bytes} bytes and {} has {size_other}: legs of a mirror are of one size",
-            first.display(),
-            other.display()
-        ));
-    }
-    Ok(())
+    file.sync_all().map_err(failed)
 }
 
 fn look(path: &Path) -> Result<Found, String> {
@@ -233,7 +200,6 @@ fn look(path: &Path) -> Result<Found, String> {
     let kind = metadata.file_type();
     if kind.is_file() {
         Ok(Found::File {
-            size_bytes: metadata.len(),
             id: (metadata.dev(), metadata.ino()),
         })
     } else if kind.is_block_device() {
@@ -289,7 +255,7 @@ fn refuse_shared(mirrors: &[MirrorSpec]) -> Result<(), String> {
 
 fn found_is_same(one: &Found, other: &Found) -> bool {
     match (one, other) {
-        (Found::File { id, .. }, Found::File { id: other, .. }) => id == other,
+        (Found::File { id }, Found::File { id: other }) => id == other,
         (Found::Device { id }, Found::Device { id: other }) => id == other,
         _ => false,
     }

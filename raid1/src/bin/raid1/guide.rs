@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use crate::command_line::CommandLine;
-use crate::files::{Files, MirrorFiles};
 use crate::mirror_spec::MirrorSpec;
 use crate::nbd_address::NbdAddress;
+use crate::plan::{Plan, Role};
 use crate::size;
 
 /// The help, which SPDK's own follows.
@@ -18,10 +18,12 @@ Usage: raid1 --mirror NAME=FILE,FILE[,..] [--size SIZE] [--nbd ADDRESS] [OPTIONS
 Mirrors of files, in one command:
      --mirror <NAME=FILE,FILE[,..]>
                                  mirror two files or more, or block devices. Files that are missing
-                                 are made; those that exist are used as they are, and must hold the
-                                 same. May be given again, for another mirror
-     --size <SIZE>               size of new files, such as 512MiB or 10GiB (default: 1GiB). They
-                                 take no more room than what is written to them
+                                 are made; the next time they are known by the metadata on them, and
+                                 one that is missing then is made anew and rebuilt from the others.
+                                 May be given again, for another mirror
+     --size <SIZE>               size of a new mirror, such as 512MiB or 10GiB (default: 1GiB). Its
+                                 files take no more room than what is written to them, and 1 MiB
+     --force                     overwrite files that have something else on them
      --block-size <BYTES>        512 or 4096 (default)
      --nbd <unix:PATH|tcp:HOST:PORT>
                                  serve the mirrors over NBD, each by its name. TCP only on this
@@ -46,13 +48,14 @@ Options of SPDK:
 const SOCKET_DEFAULT: &str = "/var/tmp/spdk.sock";
 
 /// What to say when the mirrors are ready.
-pub(crate) fn welcome(line: &CommandLine, files: &Files) -> String {
+pub(crate) fn welcome(line: &CommandLine, plans: &[Plan]) -> String {
     let mut text = String::from("\n");
-    for (mirror, files) in line.mirrors.iter().zip(&files.mirrors) {
-        text += &describe(line, mirror, files);
+    for (mirror, plan) in line.mirrors.iter().zip(plans) {
+        text += &describe(line, mirror, plan);
     }
     text += "\nTry, in another terminal:\n";
-    for (command, what) in suggestions(line) {
+    let block_size = plans.first().map_or(0, |plan| plan.block_size);
+    for (command, what) in suggestions(line, block_size) {
         text += &format!("  {command}");
         if !what.is_empty() {
             text += &format!("  # {what}");
@@ -68,32 +71,63 @@ pub(crate) fn welcome_without_mirrors(line: &CommandLine) -> String {
     format!("\nraid1 is ready. '{ctl} status' shows its mirrors. Ctrl-C stops it.\n")
 }
 
-fn describe(line: &CommandLine, mirror: &MirrorSpec, files: &MirrorFiles) -> String {
-    let sizes = match files.size_bytes {
-        Some(bytes) => format!("{}, ", size::show(bytes)),
-        None => String::new(),
-    };
+fn describe(line: &CommandLine, mirror: &MirrorSpec, plan: &Plan) -> String {
     let mut text = format!(
-        "raid1: {} is ready: {sizes}blocks of {} bytes\n",
-        mirror.name, line.block_size
+        "raid1: {} is ready: {}, blocks of {} bytes\n",
+        mirror.name,
+        size::show(plan.size_bytes),
+        plan.block_size
     );
-    for (index, file) in mirror.files.iter().enumerate() {
-        let made = if files.are_new { " (new)" } else { "" };
+    for ((index, file), role) in mirror.files.iter().enumerate().zip(&plan.roles) {
+        let what = what_of(*role, plan.existing.is_some());
         let leg = mirror.leg_name(index);
-        text += &format!("  leg {leg}: {}{made}\n", file.display());
+        text += &format!("  leg {leg}: {}{what}\n", file.display());
     }
     for address in &line.exports {
         text += &format!("  NBD: {}\n", address.uri(&mirror.name));
     }
-    if !files.are_new {
-        text +=
-            "  Its files were there, and are taken as equal. After a crash, compare them first.\n";
+    let is_new = |role: &Role| *role == Role::New;
+    match &plan.existing {
+        None if !plan.roles.iter().all(is_new) => {
+            text += &format!(
+                "  What the legs hold may differ: {} is copied to the others.\n",
+                mirror.leg_name(0)
+            );
+        }
+        None => {}
+        Some(existing) => {
+            if !existing.is_clean {
+                text += "  It was not stopped in order: where its legs may differ, one is copied to \
+                         the others.\n";
+            }
+            if !existing.absent.is_empty() {
+                text += &format!(
+                    "  It was started without {}: what was written to that leg alone is not here.\n",
+                    existing.absent.join(", ")
+                );
+            }
+        }
     }
     text
 }
 
+/// What to say of a file.
+fn what_of(role: Role, has_others: bool) -> &'static str {
+    match role {
+        Role::New if has_others => " (missing, made anew: rebuilt from the others)",
+        Role::New => " (new)",
+        Role::Blank if has_others => " (blank: rebuilt from the others)",
+        Role::Blank | Role::InSync => "",
+        Role::Overwritten if has_others => " (overwritten: rebuilt from the others)",
+        Role::Overwritten => " (overwritten)",
+        Role::Rebuilding => " (its rebuild goes on)",
+        Role::Stale => " (was out: what it missed is copied to it)",
+        Role::Lagging => " (an old state: all is copied to it)",
+    }
+}
+
 /// Commands, and what they do.
-fn suggestions(line: &CommandLine) -> Vec<(String, &'static str)> {
+fn suggestions(line: &CommandLine, block_size: u32) -> Vec<(String, &'static str)> {
     let ctl = raid1ctl(line);
     let mut list = vec![
         (format!("{ctl} status"), ""),
@@ -119,9 +153,8 @@ fn suggestions(line: &CommandLine) -> Vec<(String, &'static str)> {
         ),
         (
             format!(
-                "sudo nbd-client {} /dev/nbd0 -b {} -N {}",
+                "sudo nbd-client {} /dev/nbd0 -b {block_size} -N {}",
                 place(address),
-                line.block_size,
                 shell(name)
             ),
             "a disk of the kernel; then mkfs, mount",
@@ -185,7 +218,7 @@ mod tests {
             CommandLine::parse(arguments.into_iter().map(Into::into)).unwrap()
         };
         let texts = |arguments: &[&str]| {
-            let list = suggestions(&parse(arguments)).into_iter();
+            let list = suggestions(&parse(arguments), 4096).into_iter();
             list.map(|(command, _)| command).collect::<Vec<_>>()
         };
         let plain = texts(&[]);

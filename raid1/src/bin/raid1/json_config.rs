@@ -4,23 +4,27 @@ use std::fmt::Write as _;
 use std::path::Path;
 
 use crate::command_line::CommandLine;
+use crate::mirror_spec::MirrorSpec;
+use crate::plan::{Existing, Plan, Role};
 
 /// Whether files are written through the page cache, for which SPDK has no parameter. As with other
 /// servers of files, what was not flushed is lost with the machine, not with the process; it is several
 /// times as fast.
 const THROUGH_THE_PAGE_CACHE: bool = cfg!(not(feature = "spdk"));
 
+/// How long a mirror may take to come online after its legs have been looked at, in milliseconds.
+const ONLINE_WITHIN_MS: u32 = 10_000;
+
 /// The JSON text: a bdev for each file, the mirrors of them, the exports of those.
-pub(crate) fn text(line: &CommandLine) -> String {
+pub(crate) fn text(line: &CommandLine, plans: &[Plan]) -> String {
     let mut calls = Vec::new();
-    for mirror in &line.mirrors {
-        let legs = (0..mirror.files.len()).map(|index| mirror.leg_name(index));
-        let legs: Vec<_> = legs.collect();
-        for (file, leg) in mirror.files.iter().zip(&legs) {
+    let mirrors = || line.mirrors.iter().zip(plans);
+    for (mirror, plan) in mirrors() {
+        for (index, file) in mirror.files.iter().enumerate() {
             let mut params = vec![
-                ("name", quoted(leg)),
+                ("name", quoted(&mirror.leg_name(index))),
                 ("filename", quoted(&file.to_string_lossy())),
-                ("block_size", line.block_size.to_string()),
+                ("block_size", plan.block_size.to_string()),
             ];
             if is_regular(file) {
                 // What is unmapped gives its space back.
@@ -31,14 +35,16 @@ pub(crate) fn text(line: &CommandLine) -> String {
             }
             calls.push(call("bdev_aio_create", &params));
         }
-        let legs: Vec<_> = legs.iter().map(|leg| quoted(leg)).collect();
-        calls.push(call(
-            "raid1_create",
-            &[
-                ("name", quoted(&mirror.name)),
-                ("base_bdevs", format!("[{}]", legs.join(", "))),
-            ],
-        ));
+    }
+    if plans.iter().any(|plan| plan.existing.is_some()) {
+        // Legs make their mirrors when they have been looked at.
+        calls.push(call("bdev_wait_for_examine", &[]));
+    }
+    for (mirror, plan) in mirrors() {
+        match &plan.existing {
+            None => calls.push(create(mirror, plan)),
+            Some(existing) => calls.extend(start(mirror, plan, existing)),
+        }
     }
     for mirror in &line.mirrors {
         for address in &line.exports {
@@ -57,12 +63,57 @@ pub(crate) fn text(line: &CommandLine) -> String {
     )
 }
 
+/// The call that makes a mirror.
+fn create(mirror: &MirrorSpec, plan: &Plan) -> String {
+    let legs = (0..mirror.files.len()).map(|index| quoted(&mirror.leg_name(index)));
+    let legs: Vec<_> = legs.collect();
+    let mut params = vec![
+        ("name", quoted(&mirror.name)),
+        ("base_bdevs", format!("[{}]", legs.join(", "))),
+    ];
+    // Files of zeros are equal.
+    if plan.roles.iter().all(|role| *role == Role::New) {
+        params.push(("sync", quoted("assume_clean")));
+    }
+    call("raid1_create", &params)
+}
+
+/// The calls that complete a mirror whose legs have been looked at: it is online, or it is started without
+/// legs that it would wait for; and gets those that are new.
+fn start(mirror: &MirrorSpec, plan: &Plan, existing: &Existing) -> Vec<String> {
+    let name = quoted(&mirror.name);
+    let mut calls = Vec::new();
+    if !existing.absent.is_empty() {
+        let params = [("uuid", quoted(&existing.uuid.to_string()))];
+        calls.push(call("raid1_start", &params));
+    }
+    // Ends the start if it did not come online; the log says why.
+    let timeout = ONLINE_WITHIN_MS.to_string();
+    let params = [("name", name.clone()), ("timeout", timeout)];
+    calls.push(call("bdev_get_bdevs", &params));
+    for (index, _) in plan
+        .roles
+        .iter()
+        .enumerate()
+        .filter(|(_, role)| !role.is_leg())
+    {
+        let leg = quoted(&mirror.leg_name(index));
+        let params = [("raid_bdev", name.clone()), ("base_bdev", leg)];
+        calls.push(call("raid1_add_base_bdev", &params));
+    }
+    calls
+}
+
 /// Whether this is a regular file, or will be made as one.
 fn is_regular(file: &Path) -> bool {
     file.metadata().map_or(true, |metadata| metadata.is_file())
 }
 
 fn call(method: &str, params: &[(&str, String)]) -> String {
+    // SPDK's methods that take no parameters refuse empty ones.
+    if params.is_empty() {
+        return format!(r#"{{"method": "{method}"}}"#);
+    }
     let params = params
         .iter()
         .map(|(name, value)| format!(r#""{name}": {value}"#));
@@ -93,31 +144,60 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::peek;
+    use crate::plan::{Seen, plan};
     use serde_json::{Value, json};
 
+    fn config(arguments: &[&str], seen: &[Seen]) -> Value {
+        let arguments = [&["raid1"], arguments].concat();
+        let line = CommandLine::parse(arguments.into_iter().map(Into::into)).unwrap();
+        let plan = plan(&line.mirrors[0], seen, &line).unwrap();
+        let text = text(&line, &[plan]);
+        serde_json::from_str::<Value>(&text).unwrap()["subsystems"][0].take()
+    }
+
+    fn aio(name: &str, file: &str) -> Value {
+        let mut params = json!({"name": name, "filename": file, "block_size": 4096,
+            "fallocate": true});
+        if THROUGH_THE_PAGE_CACHE {
+            params["direct"] = false.into();
+        }
+        json!({"method": "bdev_aio_create", "params": params})
+    }
+
     #[test]
-    fn calls_in_their_order() {
-        let arguments = ["raid1", "--mirror", "m\"\\\n=/a,/b", "--nbd", "unix:/s"];
-        let line = CommandLine::parse(arguments.map(Into::into)).unwrap();
-        let config: Value = serde_json::from_str(&text(&line)).unwrap();
-        let aio = |name: &str, file: &str| {
-            let mut params = json!({"name": name, "filename": file, "block_size": 4096,
-                "fallocate": true});
-            if THROUGH_THE_PAGE_CACHE {
-                params["direct"] = false.into();
-            }
-            json!({"method": "bdev_aio_create", "params": params})
-        };
+    fn a_new_mirror() {
+        let arguments = ["--mirror", "m\"\\\n=/a,/b", "--nbd", "unix:/s"];
+        let config = config(&arguments, &[Seen::Nothing, Seen::Nothing]);
         let legs = ["m\"\\\n-leg0", "m\"\\\n-leg1"];
         let calls = json!([
             aio(legs[0], "/a"),
             aio(legs[1], "/b"),
-            {"method": "raid1_create", "params": {"name": "m\"\\\n", "base_bdevs": legs}},
+            {"method": "raid1_create", "params": {"name": "m\"\\\n", "base_bdevs": legs,
+                "sync": "assume_clean"}},
             {"method": "nbd_export_start",
                 "params": {"bdev_name": "m\"\\\n", "address": "unix:/s"}},
         ]);
-        let subsystem = json!({"subsystem": "bdev", "config": calls});
-        assert_eq!(config, json!({"subsystems": [subsystem]}));
+        assert_eq!(config, json!({"subsystem": "bdev", "config": calls}));
+    }
+
+    #[test]
+    fn a_mirror_of_which_a_file_is_missing() {
+        let leg = Seen::There {
+            size_bytes: 9 << 20,
+            is_device: false,
+            content: peek::content(&peek::tests::leg("m", 5, 0, 4, [1, 1])),
+        };
+        let config = config(&["--mirror", "m=/a,/b"], &[leg, Seen::Nothing]);
+        let calls = json!([
+            aio("m-leg0", "/a"),
+            aio("m-leg1", "/b"),
+            {"method": "bdev_wait_for_examine"},
+            {"method": "raid1_start", "params": {"uuid": "05050505-0505-0505-0505-050505050505"}},
+            {"method": "bdev_get_bdevs", "params": {"name": "m", "timeout": ONLINE_WITHIN_MS}},
+            {"method": "raid1_add_base_bdev", "params": {"raid_bdev": "m", "base_bdev": "m-leg1"}},
+        ]);
+        assert_eq!(config["config"], calls);
     }
 
     #[test]

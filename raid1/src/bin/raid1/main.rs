@@ -13,6 +13,8 @@ mod memory;
 mod mirror_spec;
 #[path = "../common/nbd_address.rs"]
 mod nbd_address;
+mod peek;
+mod plan;
 mod room;
 #[path = "../common/size.rs"]
 mod size;
@@ -33,7 +35,6 @@ use barespdk_embedded as _;
 use barespdk_raid1 as _;
 
 use command_line::CommandLine;
-use files::Files;
 
 /// For wrong arguments, as SPDK's own applications have it.
 const WRONG_ARGUMENTS: u8 = 2;
@@ -75,19 +76,26 @@ fn run(#[allow(unused_mut)] mut line: CommandLine) -> ExitCode {
 
     // Known when the files are, and needed on the app thread.
     let welcome = Arc::new(OnceLock::new());
-    let mut files = None;
+    let mut files = Vec::new();
     let mut app = App::new("raid1");
     if has_mirrors {
+        let plans = match files::plans(&line) {
+            Ok(plans) => plans,
+            Err(error) => {
+                eprintln!("raid1: {error}");
+                return ExitCode::FAILURE;
+            }
+        };
         app = app
-            .json_config_data(json_config::text(&line))
+            .json_config_data(json_config::text(&line, &plans))
             .before_start(|_| {
                 exports::check(&line.exports)?;
-                let prepared = Files::prepare(&line)?;
-                for warning in room::warnings(&line, &prepared) {
+                let plans = plans;
+                for warning in room::warnings(&line, &plans) {
                     eprintln!("raid1: {warning}");
                 }
-                let _ = welcome.set(guide::welcome(&line, &prepared));
-                files = Some(prepared);
+                files = files::prepare(&line, &plans)?;
+                let _ = welcome.set(guide::welcome(&line, &plans));
                 Ok(())
             });
     } else {

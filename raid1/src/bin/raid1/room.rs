@@ -8,7 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use crate::command_line::CommandLine;
-use crate::files::Files;
+use crate::plan::{Plan, Role};
 use crate::size;
 
 /// What new files of mirrors may come to take on a file system.
@@ -19,11 +19,13 @@ struct Need<'a> {
 }
 
 /// What to tell of file systems that the new files do not fit on once they are full.
-pub(crate) fn warnings(line: &CommandLine, files: &Files) -> Vec<String> {
+pub(crate) fn warnings(line: &CommandLine, plans: &[Plan]) -> Vec<String> {
     let mut needs: Vec<Need<'_>> = Vec::new();
-    for (mirror, made) in line.mirrors.iter().zip(&files.mirrors) {
-        let bytes = made.size_bytes.filter(|_| made.are_new).unwrap_or(0);
-        for directory in mirror.files.iter().filter_map(|file| file.parent()) {
+    for (mirror, plan) in line.mirrors.iter().zip(plans) {
+        let new = mirror.files.iter().zip(&plan.roles);
+        let new = new.filter(|(_, role)| **role == Role::New);
+        let bytes = plan.new_file_bytes;
+        for directory in new.filter_map(|(file, _)| file.parent()) {
             let Ok(metadata) = fs::metadata(directory) else {
                 continue;
             };
