@@ -143,6 +143,45 @@ pub(crate) fn mirror(name: &str, legs: [Option<&str>; 2]) -> Value {
     })
 }
 
+/// The same with metadata; a leg is its name, if it has one, its state, and how far its rebuild is, of 200
+/// blocks.
+pub(crate) fn mirror_with_metadata(
+    name: &str,
+    legs: &[(Option<&str>, &str, Option<u64>)],
+) -> Value {
+    let list = legs.iter().map(|(leg, state, rebuild)| {
+        let mut leg = json!({"name": leg, "is_configured": *state == "in_sync", "state": state});
+        if let Some(done) = rebuild {
+            leg["rebuild"] = json!({"blocks_done": done, "blocks_total": 200, "waits": false});
+        }
+        leg
+    });
+    let list: Vec<_> = list.collect();
+    let count = |states: &[&str]| {
+        let legs = legs.iter().filter(|(_, state, _)| states.contains(state));
+        legs.count()
+    };
+    json!({
+        "name": name, "uuid": "0e2b9e14-1ad9-4f10-a26f-b7aa870ad45e", "state": "online",
+        "raid_level": "raid1", "superblock": true, "generation": 7, "num_base_bdevs": legs.len(),
+        "num_base_bdevs_discovered": count(&["in_sync", "rebuilding"]),
+        "num_base_bdevs_operational": count(&["in_sync"]), "base_bdevs_list": list,
+    })
+}
+
+/// What `raid1_get_bdevs` says of a mirror of two that waits for its second leg.
+pub(crate) fn waiting(name: &str) -> Value {
+    json!({
+        "name": name, "uuid": "0e2b9e14-1ad9-4f10-a26f-b7aa870ad45e", "state": "configuring",
+        "superblock": true, "num_base_bdevs": 2, "num_base_bdevs_discovered": 1,
+        "num_base_bdevs_operational": 2,
+        "base_bdevs_list": [
+            {"name": "Leg0", "is_configured": true}, {"name": null, "is_configured": false},
+        ],
+        "generation": 7, "waits_for": "Leg1 (slot 1); 'raid1_start' starts it without",
+    })
+}
+
 /// What `bdev_get_bdevs` says of a bdev.
 pub(crate) fn bdev(name: &str, claimed: bool) -> Value {
     json!({

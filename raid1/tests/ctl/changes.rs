@@ -1,8 +1,8 @@
-//! create, add, remove, delete.
+//! create, add, remove, delete, start, stop, set-options.
 
 use serde_json::{Value, json};
 
-use crate::application::{Answer, mirror, usual_but};
+use crate::application::{Answer, mirror_with_metadata, usual_but, waiting};
 use crate::run::on;
 
 fn ok() -> Answer {
@@ -31,13 +31,32 @@ fn create_sends_what_it_was_given() {
             "A",
             "--uuid",
             uuid,
-            "--superblock",
+            "--no-superblock",
         ],
     );
     assert_eq!(outcome.exits(0).json(), json!(true));
     assert_eq!(
         application.params_of("raid1_create"),
-        json!({"name": "m1", "base_bdevs": ["A"], "uuid": uuid, "superblock": true})
+        json!({"name": "m1", "base_bdevs": ["A"], "uuid": uuid, "superblock": false})
+    );
+
+    let application = usual_but(&[("raid1_create", ok())]);
+    let further = [
+        "--sync",
+        "assume_clean",
+        "--force",
+        "--region-size-kib",
+        "64",
+    ];
+    on(
+        &application,
+        &[&["create", "m1", "A"], &further[..]].concat(),
+    )
+    .exits(0);
+    assert_eq!(
+        application.params_of("raid1_create"),
+        json!({"name": "m1", "base_bdevs": ["A"], "sync": "assume_clean", "force": true,
+            "region_size_kib": 64})
     );
 }
 
@@ -110,6 +129,12 @@ fn delete() {
         .exits(0)
         .says("m0: deleted");
     assert_eq!(application.params_of("raid1_delete"), json!({"name": "m0"}));
+    let application = usual_but(&[("raid1_delete", ok())]);
+    on(&application, &["delete", "m0", "--keep-metadata"]).exits(0);
+    assert_eq!(
+        application.params_of("raid1_delete"),
+        json!({"name": "m0", "keep_metadata": true})
+    );
 
     let application = usual_but(&[("raid1_delete", Answer::Error(-19, NO_DEVICE))]);
     let outcome = on(&application, &["delete", "mO"]).exits(1);
@@ -135,16 +160,21 @@ fn add_of_an_application_that_cannot() {
         .complains("cannot do it yet");
 }
 
-fn rebuilt(percent: u64) -> Value {
-    let mut value = mirror("m0", [Some("Leg0"), Some("Spare")]);
-    let process = json!({"type": "rebuild", "target": "Spare", "progress": {"percent": percent}});
-    value["process"] = process;
-    json!([value])
+fn rebuilt(blocks_done: u64) -> Value {
+    let legs = [
+        (Some("Leg0"), "in_sync", None),
+        (Some("Spare"), "rebuilding", Some(blocks_done)),
+    ];
+    json!([mirror_with_metadata("m0", &legs)])
 }
 
 #[test]
 fn add_waits_for_the_rebuild() {
-    let whole = json!([mirror("m0", [Some("Leg0"), Some("Spare")])]);
+    let legs = [
+        (Some("Leg0"), "in_sync", None),
+        (Some("Spare"), "in_sync", None),
+    ];
+    let whole = json!([mirror_with_metadata("m0", &legs)]);
     let progress = [rebuilt(10), rebuilt(90), whole].map(Answer::Result);
     let application = usual_but(&[
         ("raid1_add_base_bdev", ok()),
@@ -162,6 +192,57 @@ fn add_waits_for_the_rebuild() {
         .iter()
         .filter(|(method, _)| method == "raid1_get_bdevs");
     assert_eq!(looks.count(), 3);
+}
+
+#[test]
+fn add_tells_of_a_leg_that_fails() {
+    let legs = [(Some("Leg0"), "in_sync", None), (None, "failed", None)];
+    let failed = json!([mirror_with_metadata("m0", &legs)]);
+    let progress = [rebuilt(10), failed].map(Answer::Result);
+    let application = usual_but(&[
+        ("raid1_add_base_bdev", ok()),
+        ("raid1_get_bdevs", Answer::Each(progress.to_vec())),
+    ]);
+    on(&application, &["add", "m0", "Spare", "--force"])
+        .exits(1)
+        .complains("Spare was added, and has failed before it was rebuilt");
+    assert_eq!(
+        application.params_of("raid1_add_base_bdev"),
+        json!({"raid_bdev": "m0", "base_bdev": "Spare", "force": true})
+    );
+}
+
+#[test]
+fn start_stop_and_options() {
+    let application = usual_but(&[
+        ("raid1_start", ok()),
+        ("raid1_stop", ok()),
+        ("raid1_set_options", ok()),
+    ]);
+    on(&application, &["start", "m0", "--source", "Leg1"])
+        .exits(0)
+        .says("m0: started");
+    assert_eq!(
+        application.params_of("raid1_start"),
+        json!({"name": "m0", "source": "Leg1"})
+    );
+    on(&application, &["stop", "m0"])
+        .exits(0)
+        .says("raid1ctl start m0 starts it again");
+    assert_eq!(application.params_of("raid1_stop"), json!({"name": "m0"}));
+    on(&application, &["set-options", "--assemble-timeout", "5"]).exits(0);
+    assert_eq!(
+        application.params_of("raid1_set_options"),
+        json!({"assemble_timeout_s": 5})
+    );
+
+    let application = usual_but(&[
+        ("raid1_start", Answer::Error(-19, NO_DEVICE)),
+        ("raid1_get_bdevs", Answer::Result(json!([waiting("m0")]))),
+    ]);
+    on(&application, &["start", "mO"])
+        .exits(1)
+        .complains("did you mean 'm0'?");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use crate::application::{Answer, mirror, usual_but};
+use crate::application::{Answer, mirror, mirror_with_metadata, usual_but, waiting};
 use crate::run::on;
 
 fn mirrors(list: &[Value]) -> (&'static str, Answer) {
@@ -73,7 +73,7 @@ fn status_of_what_is_degraded() {
     let outcome = on(&application, &["status", "m0"]).exits(4);
     outcome
         .says("m0: online, degraded, 1 of 2 legs")
-        .says("0 -     lost");
+        .says("0 -     missing");
     let outcome = on(&application, &["status", "--json"]).exits(4);
     let status = outcome.json();
     assert_eq!(status[0]["degraded"], true);
@@ -100,14 +100,45 @@ fn one_of_several_counts_alone() {
 }
 
 #[test]
-fn status_of_what_is_rebuilt_or_offline() {
-    let mut rebuilt = mirror("m0", [Some("Leg0"), Some("Leg1")]);
-    rebuilt["process"] =
-        json!({"type": "rebuild", "target": "Leg1", "progress": {"blocks": 5, "percent": 42}});
-    let application = usual_but(&[mirrors(&[rebuilt])]);
+fn status_of_metadata() {
+    let legs = [
+        (Some("Leg0"), "in_sync", None),
+        (Some("Leg1"), "rebuilding", Some(85)),
+        (None, "failed", None),
+    ];
+    let application = usual_but(&[mirrors(&[mirror_with_metadata("m0", &legs)])]);
+    let outcome = on(&application, &["status"]).exits(4);
+    outcome
+        .says("m0: online, degraded, 1 of 3 legs")
+        .says("metadata of generation 7")
+        .says("0 Leg0  in sync")
+        .says("1 Leg1  rebuilding 42%")
+        .says("2 -     failed");
+    on(&application, &["list"])
+        .exits(0)
+        .says("m0    rebuilding  1/3");
+
+    // Being resynced it has all its legs.
+    let whole = [
+        (Some("Leg0"), "in_sync", None),
+        (Some("Leg1"), "in_sync", None),
+    ];
+    let mut resynced = mirror_with_metadata("m0", &whole);
+    resynced["resync"] = json!({"blocks_done": 1, "blocks_total": 3, "waits": true});
+    let application = usual_but(&[mirrors(&[resynced])]);
+    on(&application, &["status"])
+        .exits(0)
+        .says("resync 33%, waits");
+}
+
+#[test]
+fn status_of_what_waits() {
+    let application = usual_but(&[mirrors(&[waiting("m0")])]);
     on(&application, &["status"])
         .exits(4)
-        .says("rebuild of Leg1: 42%");
+        .says("m0: configuring, degraded, 1 of 2 legs")
+        .says("waits for Leg1 (slot 1); 'raid1ctl start NAME' starts it without")
+        .says("1 -     missing");
     let mut offline = mirror("m0", [Some("Leg0"), Some("Leg1")]);
     offline["state"] = json!("offline");
     let application = usual_but(&[mirrors(&[offline])]);

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-use crate::application::{Answer, Application, mirror, usual_but};
+use crate::application::{Answer, Application, mirror, mirror_with_metadata, usual_but};
 use crate::run::{command, on};
 
 /// Counters that grow by 100 reads of 4 KiB in each second of the application's clock.
@@ -86,7 +86,7 @@ fn lost_legs_and_mirrors() {
         ("raid1_get_bdevs", Answer::Result(mirrors)),
     ]);
     let outcome = on(&application, &["watch", "-n", "1", "-i", "0.05"]).exits(0);
-    outcome.says("degraded, 1 of 2 legs").says("0 lost");
+    outcome.says("degraded, 1 of 2 legs").says("0 missing");
     let application = usual_but(&[
         ("bdev_get_iostat", iostat()),
         ("raid1_get_bdevs", Answer::Result(json!([]))),
@@ -97,6 +97,21 @@ fn lost_legs_and_mirrors() {
     on(&application, &["watch", "m0"])
         .exits(1)
         .complains("there is no mirror 'm0'");
+}
+
+#[test]
+fn rebuilds() {
+    let legs = [
+        (Some("Leg0"), "in_sync", None),
+        (Some("Leg1"), "rebuilding", Some(85)),
+    ];
+    let mirrors = json!([mirror_with_metadata("m0", &legs)]);
+    let application = usual_but(&[
+        ("bdev_get_iostat", iostat()),
+        ("raid1_get_bdevs", Answer::Result(mirrors)),
+    ]);
+    let outcome = on(&application, &["watch", "-n", "1", "-i", "0.05"]).exits(0);
+    outcome.says("rebuild of Leg1 42%").says("1 Leg1");
 }
 
 #[test]

@@ -17,13 +17,14 @@ Exit codes:
   1  the application refused, or there is no such mirror
   2  wrong arguments
   3  no application could be reached, or the connection to it was lost
-  4  with `status`: a mirror is degraded: a leg is missing
+  4  with `status`: a mirror is degraded: a leg is missing or being rebuilt, or it waits
 
 Examples:
   raid1ctl create m0 Leg0 Leg1
   raid1ctl status && echo all legs are there
   raid1ctl export start m0 unix:/tmp/m0.sock
   raid1ctl remove Leg1
+  raid1ctl add m0 Leg2
   raid1ctl --json status m0 | jq .[0].degraded
   raid1ctl watch
   source <(raid1ctl completions bash)";
@@ -75,6 +76,13 @@ pub(crate) enum Command {
     Remove(Remove),
     /// Delete a mirror; its legs stay, with their data
     Delete(Delete),
+    /// Take a mirror that waits online, without the legs that are missing
+    Start(Start),
+    /// Take a mirror offline; its legs keep all, and `start` takes it online again
+    Stop(Stop),
+    /// Set what holds for all mirrors
+    #[command(arg_required_else_help = true)]
+    SetOptions(SetOptions),
     /// Serve mirrors, or other bdevs, over NBD
     #[command(subcommand, arg_required_else_help = true)]
     Export(Export),
@@ -93,15 +101,26 @@ pub(crate) enum Command {
 pub(crate) struct Create {
     /// Name of the mirror, which will be a bdev
     pub(crate) name: String,
-    /// Names of the bdevs to mirror on, of equal content
+    /// Names of the bdevs to mirror on; the first one is copied to the others
     #[arg(value_name = "LEG", required = true)]
     pub(crate) legs: Vec<String>,
     /// UUID of the mirror [default: a random one]
     #[arg(long)]
     pub(crate) uuid: Option<String>,
-    /// Keep the state of the mirror on its legs
+    /// Keep no metadata on the legs, which then must hold the same: the mirror neither survives a
+    /// crash nor comes back by itself
     #[arg(long)]
-    pub(crate) superblock: bool,
+    pub(crate) no_superblock: bool,
+    /// How the legs become equal: full copies the first one to the others, assume_clean takes them
+    /// as equal [default: full]
+    #[arg(long, value_name = "HOW", value_parser = ["full", "assume_clean"])]
+    pub(crate) sync: Option<String>,
+    /// Take legs that have something on them, and overwrite the beginning of it
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Size of the regions that are copied after a crash, a power of two [default: by capacity]
+    #[arg(long, value_name = "KIB")]
+    pub(crate) region_size_kib: Option<u64>,
 }
 
 #[derive(Debug, Args)]
@@ -124,6 +143,9 @@ pub(crate) struct Add {
     pub(crate) name: String,
     /// Name of the bdev that becomes a leg; what it holds is overwritten
     pub(crate) leg: String,
+    /// Take a bdev that has something on it, and overwrite it
+    #[arg(short, long)]
+    pub(crate) force: bool,
     /// Do not wait until the mirror is rebuilt on it
     #[arg(long)]
     pub(crate) no_wait: bool,
@@ -139,6 +161,35 @@ pub(crate) struct Remove {
 pub(crate) struct Delete {
     /// Name of the mirror
     pub(crate) name: String,
+    /// Leave the metadata on the legs, so that the mirror can come back
+    #[arg(short, long)]
+    pub(crate) keep_metadata: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Start {
+    /// Name of the mirror
+    pub(crate) name: String,
+    /// NAME is a UUID: several have the same name
+    #[arg(long)]
+    pub(crate) uuid: bool,
+    /// The leg whose data to keep, where legs went on without each other
+    #[arg(long, value_name = "LEG")]
+    pub(crate) source: Option<String>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Stop {
+    /// Name of the mirror
+    pub(crate) name: String,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct SetOptions {
+    /// How long a mirror waits for legs that are missing before it starts without them; 0: until
+    /// `start`
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) assemble_timeout: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]

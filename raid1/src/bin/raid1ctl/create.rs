@@ -12,7 +12,10 @@ pub(crate) fn run(session: &mut Session, arguments: &Create) -> Result<(), Failu
         name,
         legs,
         uuid,
-        superblock,
+        no_superblock,
+        sync,
+        force,
+        region_size_kib,
     } = arguments;
     let mut params = Map::from_iter([
         ("name".to_owned(), json!(name)),
@@ -21,8 +24,17 @@ pub(crate) fn run(session: &mut Session, arguments: &Create) -> Result<(), Failu
     if let Some(uuid) = uuid {
         params.insert("uuid".into(), json!(uuid));
     }
-    if *superblock {
-        params.insert("superblock".into(), json!(true));
+    if *no_superblock {
+        params.insert("superblock".into(), json!(false));
+    }
+    if let Some(sync) = sync {
+        params.insert("sync".into(), json!(sync));
+    }
+    if *force {
+        params.insert("force".into(), json!(true));
+    }
+    if let Some(size) = region_size_kib {
+        params.insert("region_size_kib".into(), json!(size));
     }
     let answer = session.change_named(
         &format!("making {name}"),

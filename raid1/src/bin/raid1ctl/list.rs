@@ -25,10 +25,11 @@ pub(crate) fn run(session: &mut Session, arguments: &List) -> Result<(), Failure
             .iter()
             .find(|bdev| bdev.name == mirror.name)
             .map_or_else(|| "-".into(), |bdev| size::show(bdev.size_bytes()));
-        let state = if mirror.is_degraded() && mirror.state == "online" {
-            "degraded"
-        } else {
-            &mirror.state
+        let is_rebuilt = mirror.legs.iter().any(|leg| leg.rebuild.is_some());
+        let state = match mirror.state.as_str() {
+            "online" if is_rebuilt => "rebuilding",
+            "online" if mirror.is_degraded() => "degraded",
+            state => state,
         };
         table.row([
             mirror.name.clone(),

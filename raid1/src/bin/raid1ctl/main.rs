@@ -13,14 +13,17 @@ mod hint;
 mod iostat;
 mod list;
 mod mirror;
+mod options;
 mod process;
 mod quantity;
 mod rate;
 mod remove;
 mod screen;
 mod session;
+mod start;
 mod stats;
 mod status;
+mod stop;
 mod table;
 mod watch;
 
@@ -66,6 +69,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Command::Add(arguments) => add::run(&mut session, &arguments)?,
         Command::Remove(arguments) => remove::run(&mut session, &arguments)?,
         Command::Delete(arguments) => delete::run(&mut session, &arguments)?,
+        Command::Start(arguments) => start::run(&mut session, &arguments)?,
+        Command::Stop(arguments) => stop::run(&mut session, &arguments)?,
+        Command::SetOptions(arguments) => options::run(&mut session, &arguments)?,
         Command::Export(command) => export::run(&mut session, &command)?,
         Command::Stats(arguments) => stats::run(&mut session, &arguments)?,
         Command::Watch(arguments) => watch::run(&mut session, &arguments)?,

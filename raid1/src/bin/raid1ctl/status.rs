@@ -74,11 +74,16 @@ fn describe(mirror: &Mirror, bdevs: &[Bdev], exports: &[Value]) -> Vec<String> {
     for export in export::lines_of(exports, &mirror.name) {
         lines.push(format!("  NBD   {export}"));
     }
-    if let Some(process) = &mirror.process {
+    if let Some(generation) = mirror.generation {
+        lines.push(format!("  metadata of generation {generation}"));
+    }
+    if let Some(resync) = &mirror.resync {
         lines.push(format!(
-            "  {} of {}: {}%",
-            process.kind, process.target, process.progress.percent
+            "  resync {resync}: what its legs may differ in is copied"
         ));
+    }
+    if !mirror.waits_for.is_empty() {
+        lines.push(format!("  waits for {}", mirror.waits_for));
     }
     let mut table = Table::new(&[
         ("  LEG", Align::Left),
@@ -88,10 +93,9 @@ fn describe(mirror: &Mirror, bdevs: &[Bdev], exports: &[Value]) -> Vec<String> {
         ("ON", Align::Left),
     ]);
     for (index, leg) in mirror.legs.iter().enumerate() {
-        let state = if leg.is_configured {
-            style("ok").green()
-        } else {
-            style("lost").red()
+        let state = match leg.condition() {
+            (text, true) => style(text).green(),
+            (text, false) => style(text).red(),
         };
         let name = leg.name.as_deref().unwrap_or("-");
         let bdev = find(bdevs, name);

@@ -121,11 +121,9 @@ impl Look {
         for mirror in &self.mirrors {
             lines.push(String::new());
             lines.push(headline(mirror));
-            if let Some(process) = &mirror.process {
-                lines.push(format!(
-                    "{} of {}: {}%",
-                    process.kind, process.target, process.progress.percent
-                ));
+            lines.extend(mirror.copying().iter().map(|text| format!("  {text}")));
+            if !mirror.waits_for.is_empty() {
+                lines.push(format!("  waits for {}", mirror.waits_for));
             }
             lines.extend(self.table(mirror, earlier).lines());
         }
@@ -150,9 +148,9 @@ impl Look {
         };
         row(format!("  {}", mirror.name), &mirror.name);
         for (index, leg) in mirror.legs.iter().enumerate() {
-            match leg.name.as_deref().filter(|_| leg.is_configured) {
+            match leg.name.as_deref().filter(|_| leg.is_used()) {
                 Some(name) => row(format!("  {index} {name}"), name),
-                None => row(format!("  {index} lost"), ""),
+                None => row(format!("  {index} {}", leg.condition().0), ""),
             }
         }
         table
@@ -173,6 +171,7 @@ impl Look {
                     "name": mirror.name,
                     "state": mirror.state,
                     "degraded": mirror.is_degraded(),
+                    "copying": mirror.copying(),
                     "rates": rates(&mirror.name),
                     "legs": legs,
                 })
