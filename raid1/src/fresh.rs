@@ -66,6 +66,9 @@ impl Fresh<'_> {
             regions.unequal.insert_all(all);
         }
         let failed = record.begin(all, &regions).await;
+        if !failed.is_empty() {
+            let _as_far_as_it_goes = record.wipe(all).await;
+        }
         if let Some(leg) = failed
             .iter()
             .next()

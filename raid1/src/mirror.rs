@@ -2,6 +2,7 @@
 
 use alloc::string::String;
 use core::future::Future;
+use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use barespdk::bdev::{IoType, Status};
@@ -46,6 +47,9 @@ pub(crate) struct Mirror {
     pub(crate) desk: Desk,
     /// What the keeper tells of its work.
     pub(crate) report: Mutex<keeper::Report>,
+    /// A leg has failed a flush that nobody asked for, and no other has what it may have lost: the next one
+    /// that is asked for fails.
+    pub(crate) has_lost: AtomicBool,
     /// What becomes of the metadata when the bdev goes.
     pub(crate) wipes: AtomicBool,
 }
@@ -120,6 +124,17 @@ impl Mirror {
     /// alone.
     pub(crate) fn num_regions(&self) -> usize {
         usize::try_from(self.num_blocks().div_ceil(self.region_blocks())).unwrap_or(usize::MAX)
+    }
+
+    /// All regions; there is at least one.
+    pub(crate) fn all_regions(&self) -> RangeInclusive<usize> {
+        0..=self.num_regions().saturating_sub(1)
+    }
+
+    /// The regions of some blocks, of which there is at least one.
+    pub(crate) fn regions_of(&self, offset_blocks: u64, num_blocks: u64) -> RangeInclusive<usize> {
+        let last = offset_blocks.saturating_add(num_blocks.saturating_sub(1));
+        (offset_blocks >> self.region_shift) as usize..=(last >> self.region_shift) as usize
     }
 
     /// The size.

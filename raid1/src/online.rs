@@ -10,6 +10,7 @@ use barespdk::mutex::Mutex;
 use barespdk::uuid::Uuid;
 
 use crate::driver::MODULE;
+use crate::format::REGIONS_MAX;
 use crate::geometry::Supported;
 use crate::keeper::{self, Desk, Keeper, Missed, Record, Report};
 use crate::leg::Leg;
@@ -68,8 +69,11 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
             metadata.missed,
         ),
         None => {
-            let blocks = REGION_BYTES / u64::from(block_size.max(1));
-            (0, blocks.max(1), None, None, Missed::default())
+            let usual = REGION_BYTES / u64::from(block_size.max(1));
+            let least = options.num_blocks.div_ceil(REGIONS_MAX);
+            let blocks = least.max(usual).max(1);
+            let power = blocks.checked_next_power_of_two().unwrap_or(1 << 63);
+            (0, power, None, None, Missed::default())
         }
     };
     let unequal = regions
@@ -89,6 +93,7 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
         regions,
         desk: Desk::default(),
         report: Mutex::new(Report::default()),
+        has_lost: AtomicBool::new(false),
         wipes: AtomicBool::new(false),
     };
     // Found by name from the moment that requests can come.
@@ -96,7 +101,11 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
         .register(&name, c"raid1 mirror", &options, device)
         .map_err(|(errno, _)| errno)?;
     mirrors::add(mirror.clone());
-    Keeper::start(mirror.clone(), record, missed)?;
+    if let Err(errno) = Keeper::start(mirror.clone(), record, missed) {
+        // Nobody waits for a keeper that there is not.
+        mirror.device().desk.close();
+        return Err(errno);
+    }
     for leg in open.iter().filter(|leg| leg.is_removed()) {
         keeper::on_removed(mirror.name(), &leg.name);
     }

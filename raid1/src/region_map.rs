@@ -69,13 +69,6 @@ impl RegionMap {
         }
     }
 
-    /// Puts all regions in.
-    pub(crate) fn fill(&self) {
-        for (index, word) in self.words.iter().enumerate() {
-            word.store(self.mask(index), Ordering::Release);
-        }
-    }
-
     /// Takes all regions out.
     pub(crate) fn clear(&self) {
         for word in &self.words {
@@ -133,6 +126,13 @@ impl RegionMap {
         }
     }
 
+    /// Keeps what is in another map of this mirror too.
+    pub(crate) fn keep(&self, other: &Self) {
+        for (word, from) in self.words.iter().zip(&other.words) {
+            word.fetch_and(from.load(Ordering::Acquire), Ordering::AcqRel);
+        }
+    }
+
     /// A map of its own, with the same regions in.
     pub(crate) fn copy(&self) -> Self {
         let copy = Self::new(self.num_regions);
@@ -186,9 +186,6 @@ mod tests {
                 assert_eq!(map.first_from(region), None);
             }
             map.insert_all(0..=usize::MAX);
-            assert_eq!(map.count(), num_regions);
-            map.clear();
-            map.fill();
             assert_eq!(map.count(), num_regions);
             assert_eq!(map.iter().last(), num_regions.checked_sub(1));
         }

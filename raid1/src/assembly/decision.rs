@@ -298,6 +298,10 @@ pub(super) fn relation(authority: &Superblock, leg: &Superblock) -> Relation {
         LegState::Rebuilding => Relation::Rebuilding,
         LegState::Absent | LegState::Failed | LegState::Spare => {
             let in_flight = entry.left_generation.saturating_add(1);
+            // What it lacks is known from where it left; this is an image of it from before.
+            if leg.generation.saturating_add(1) < entry.left_generation {
+                return Relation::Lagging;
+            }
             return if leg.generation <= entry.left_generation
                 || leg.generation == in_flight && shares_a_leg(authority, leg)
             {

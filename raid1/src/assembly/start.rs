@@ -267,9 +267,8 @@ impl Start<'_> {
         superblock.clean = false;
         // Above all, also where the history that was chosen is not the longest; and never into the copy
         // that a leg would fall back on.
-        while superblock.generation < highest {
-            superblock.generation += 2;
-        }
+        let behind = highest.saturating_sub(superblock.generation);
+        superblock.generation = superblock.generation.saturating_add(behind + (behind & 1));
         let record = loop {
             for slot in out.iter() {
                 missed[slot.index()].get_or_insert_with(|| Arc::new(dirty.copy()));

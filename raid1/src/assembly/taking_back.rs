@@ -11,7 +11,7 @@ use barespdk::{log_error, log_notice, log_warn, runtime};
 use super::decision::{Relation, relation};
 use super::start::{Trouble, claim};
 use super::table::Candidate;
-use crate::format::{SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS};
+use crate::format::{LegState, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS, Superblock};
 use crate::keeper::{Arrival, Job};
 use crate::leg::Leg;
 use crate::legs::Slot;
@@ -121,6 +121,13 @@ async fn slot_for(
                 ));
             }
             (Relation::Alone, None) => return Err(Refused::Alone),
+            (Relation::Lagging, None) if is_out(&authority, slot) => {
+                return useless(format!(
+                    "is an image of the leg in slot {} from before that left: it is left alone; \
+                     raid1_add_base_bdev with 'force' copies all to it",
+                    slot.index()
+                ));
+            }
             (Relation::Stale, None) => return Ok(slot),
             // What has gone a moment ago is not recorded yet.
             (_, None) => {}
@@ -170,4 +177,9 @@ async fn wipe(leg: &Leg) -> Result<(), String> {
         outcome.map_err(|error| error.to_string())?;
     }
     Ok(())
+}
+
+/// Whether the leg of a slot has left.
+fn is_out(authority: &Superblock, slot: Slot) -> bool {
+    authority.legs[slot.index()].state == LegState::Failed
 }

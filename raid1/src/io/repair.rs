@@ -25,6 +25,12 @@ pub(super) async fn repair(
     } else {
         Some(mirror.ranges.hold(offset, num).await)
     };
+    // It may have had to wait, and be out, or have lost something, by now.
+    let is_good = || channel.readable().contains(good);
+    let is_plain = with(channel, good, |leg| leg.desc().md_size() == 0).unwrap_or(false);
+    if !is_good() || !is_plain {
+        return;
+    }
     let at = offset + mirror.data_offset_blocks;
     let len = num.saturating_mul(request.block_size().into());
     let Ok(len) = usize::try_from(len) else {
@@ -39,6 +45,9 @@ pub(super) async fn repair(
     let (Ok(()), Some(mut buffer)) = read.await else {
         return;
     };
+    if !is_good() {
+        return;
+    }
     for slot in bad.iter() {
         let Some(written) = with(channel, slot, |leg| leg.write_buf(buffer, at)) else {
             return;

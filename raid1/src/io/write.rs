@@ -4,6 +4,7 @@
 //! sight, so that nobody reads older data from it.
 
 use alloc::boxed::Box;
+use core::sync::atomic::Ordering;
 use core::time::Duration;
 
 use barespdk::bdev::{self, IoError, IoType, Status};
@@ -43,6 +44,10 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
     } else {
         None
     };
+    if request.io_type() == IoType::FLUSH && mirror.has_lost.load(Ordering::Relaxed) {
+        mirror.has_lost.store(false, Ordering::Relaxed);
+        return Status::Failed;
+    }
     let Ok(mut passed) = request.fan_out() else {
         return Status::Failed;
     };
@@ -67,8 +72,12 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
         return Status::Success;
     }
     // Rare, so its state is not part of each request.
-    let outcome = Outcome::of(&passed, legs, missing);
+    let mut outcome = Outcome::of(&passed, legs, missing);
     drop(passed);
+    if request.io_type() == IoType::FLUSH {
+        // Legs that cannot flush have nothing to flush.
+        outcome.done = outcome.done.or(channel.present().without(legs));
+    }
     Box::pin(settle(mirror, channel, request, outcome)).await
 }
 
@@ -160,9 +169,9 @@ async fn settle(
     outcome: Outcome,
 ) -> Status {
     let status = outcome_of(mirror, channel, request, outcome).await;
-    let failed = status != Status::Success && request.io_type() != IoType::FLUSH;
-    if let Some(regions) = mirror.regions.as_ref().filter(|_| failed) {
-        let regions = regions.of(request.offset_blocks(), request.num_blocks());
+    if status != Status::Success {
+        let regions = mirror.regions_of(request.offset_blocks(), request.num_blocks());
+        let regions = Some(regions).filter(|_| request.io_type() != IoType::FLUSH);
         let _ = mirror.desk.ask(|done| Job::Suspect(regions, done)).await;
     }
     status

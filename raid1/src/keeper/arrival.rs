@@ -9,14 +9,14 @@ use core::ops::RangeInclusive;
 
 use barespdk::errno::Errno;
 use barespdk::uuid::Uuid;
-use barespdk::{log_error, log_notice, log_warn, planted};
+use barespdk::{log_error, log_notice, log_warn, planted, runtime};
 
 use super::desk::{Job, Refusal};
 use super::recovery::{Goal, Recovery};
 use super::{Keeper, words};
-use crate::format::{LegEntry, LegState, Name};
+use crate::format::{BitmapId, LegEntry, LegState, Name};
 use crate::leg::Leg;
-use crate::legs::{LEGS_MAX, LegSet, Slot};
+use crate::legs::{LEGS_MAX, LegSet, Slot, Standing};
 use crate::news;
 use crate::region_map::RegionMap;
 
@@ -25,6 +25,15 @@ pub(crate) struct Arrival {
     pub(crate) leg: Leg,
     /// The slot that it had, if what it has missed since is known.
     pub(crate) returns_to: Option<Slot>,
+}
+
+/// Whether writes of a mirror without metadata are ordered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ordering {
+    Not,
+    /// New ones are; others may be in flight.
+    Asked,
+    Done,
 }
 
 impl Keeper {
@@ -36,13 +45,14 @@ impl Keeper {
         let known = returns_to.filter(|slot| self.missed[slot.index()].is_some());
         let slot = {
             let legs = device.legs.lock();
+            let free = |slot: &Slot| legs.standing(*slot) == Standing::Out;
             match returns_to {
-                Some(slot) => Some(slot),
+                Some(slot) => Some(slot).filter(free),
                 None => legs.free_slot(LegSet::EMPTY),
             }
         };
         let Some(slot) = slot else {
-            return Err(refused(Errno::ENOSPC, "finds all slots taken"));
+            return Err(refused(Errno::ENOSPC, "finds no free slot"));
         };
         if let Some(record) = &mut self.record {
             record
@@ -68,12 +78,6 @@ impl Keeper {
             };
             superblock.num_legs = superblock.num_legs.max(slot.index() as u8 + 1);
         }
-        if device.regions.is_none() && self.order_writes().await.is_err() {
-            return Err(refused(
-                Errno::EBUSY,
-                "cannot be added now: the mirror is busy",
-            ));
-        }
         if device.legs.lock().put(slot, leg.clone()).is_err() {
             return Err(refused(Errno::EBUSY, "finds its slot taken"));
         }
@@ -92,7 +96,7 @@ impl Keeper {
         // What was written meanwhile is dirty still, and may have missed it.
         if known.is_none() {
             let all = device.region_map();
-            all.insert_all(0..=device.num_regions() - 1);
+            all.insert_all(device.all_regions());
             self.missed[slot.index()] = Some(Arc::new(all));
         }
         let failed = self.record_state(LegSet::of(slot)).await;
@@ -114,47 +118,69 @@ impl Keeper {
         Ok(slot)
     }
 
-    /// Has all threads hold what they write, and waits for what they wrote before that. For mirrors without
-    /// metadata, whose writes need not be ordered else.
-    pub(super) async fn order_writes(&mut self) -> Result<(), Errno> {
-        let device = self.mirror.device();
-        if device.set_ordered(true) {
-            return Ok(());
+    /// Has all threads hold what they write, and then waits for what they wrote before that; not here, as
+    /// a write may wait for the keeper. For mirrors without metadata, whose writes need not be ordered else.
+    /// Whether that was done before.
+    async fn order_writes(&mut self) -> bool {
+        let mirror = self.mirror.clone();
+        if self.ordering == Ordering::Done {
+            return true;
         }
-        let told = self.each(|channel| channel.set_ordered(true)).await;
-        let drained = match told {
-            Ok(()) => self.mirror.drain().await,
-            Err(errno) => Err(errno),
-        };
-        if drained.is_err() {
-            self.device().set_ordered(false);
+        if self.ordering == Ordering::Asked {
+            return false;
         }
-        drained
+        mirror.device().set_ordered(true);
+        if self
+            .each(|channel| channel.set_ordered(true))
+            .await
+            .is_err()
+        {
+            return false;
+        }
+        let drained = runtime::spawn_local(async move {
+            let drained = mirror.drain().await;
+            mirror.device().desk.put(Job::Ordered(drained.is_ok()));
+        });
+        if drained.is_ok() {
+            self.ordering = Ordering::Asked;
+        }
+        false
     }
 
-    /// Has a leg copied to.
+    /// Nothing is in flight that does not hold its blocks.
+    pub(super) async fn ordered(&mut self, done: bool) {
+        if done {
+            self.ordering = Ordering::Done;
+            self.take_up().await;
+        } else {
+            log_error!(
+                "raid1 {}: nothing is rebuilt: the mirror cannot be held for a moment",
+                self.mirror.name()
+            );
+            self.ordering = Ordering::Not;
+        }
+    }
+
+    /// Has a leg copied to. The map of what it lacks is that of the media, from which regions go at
+    /// checkpoints; what is copied leaves a map of its own.
     pub(super) async fn start_rebuild(&mut self, slot: Slot) {
         self.stop_rebuild(slot);
-        if self.device().regions.is_none() && self.order_writes().await.is_err() {
-            log_error!(
-                "raid1 {}: base bdev '{}' is not rebuilt: the mirror cannot be held for a moment",
-                self.mirror.name(),
-                self.name_of(slot)
-            );
+        if self.device().regions.is_none() && !self.order_writes().await {
             return;
         }
-        let Some(missed) = self.missed[slot.index()].clone() else {
+        let Some(missed) = &self.missed[slot.index()] else {
             return;
         };
+        let left = missed.copy();
         if planted::is("rebuild_misses_windows") {
-            let odd: Vec<usize> = missed.iter().filter(|region| region % 2 == 1).collect();
+            let odd: Vec<usize> = left.iter().filter(|region| region % 2 == 1).collect();
             odd.into_iter().for_each(|region| {
-                missed.remove(region);
+                left.remove(region);
             });
         }
         self.last_number += 1;
         let goal = Goal::Rebuild(slot, self.last_number);
-        self.rebuilds[slot.index()] = self.recover(goal, missed);
+        self.rebuilds[slot.index()] = self.recover(goal, Arc::new(left));
     }
 
     pub(super) fn start_resync(&mut self) {
@@ -236,7 +262,9 @@ impl Keeper {
         );
         news::of_leg(news::LEG_IN_SYNC, mirror.name(), &self.name_of(slot));
         let idle = self.rebuilds.iter().all(Option::is_none);
-        if device.regions.is_none() && idle && device.set_ordered(false) {
+        if device.regions.is_none() && idle && self.ordering == Ordering::Done {
+            self.ordering = Ordering::Not;
+            device.set_ordered(false);
             let _ordered_for_nothing = self.each(|channel| channel.set_ordered(false)).await;
         }
     }
@@ -251,32 +279,28 @@ impl Keeper {
     }
 
     async fn checkpoint(&mut self, slot: Slot) {
-        let Some(missed) = self.missed[slot.index()].clone() else {
-            return;
-        };
         let mirror = self.mirror.clone();
         let device = mirror.device();
+        let (Some(rebuild), Some(missed)) = (
+            &self.rebuilds[slot.index()],
+            self.missed[slot.index()].clone(),
+        ) else {
+            return;
+        };
         let Some(record) = &mut self.record else {
             return;
         };
-        // As it was before the flush: what is copied after it is not safe on the leg yet.
-        let copied = device.region_map();
-        copied.insert_from(&missed);
+        // As it is before the flush: what is copied after it is not safe on the leg yet.
+        let left = rebuild.left().copy();
         if !record.flush(LegSet::of(slot)).await.is_empty() {
-            let _ = self
-                .eject(slot, "it failed a flush while it was rebuilt")
+            self.demote(slot, "it failed a flush while it was rebuilt")
                 .await;
             return;
         }
+        missed.keep(&left);
         let in_sync = device.legs.lock().in_sync();
-        let id = crate::format::BitmapId::missed(slot.index());
-        let units = record.units_of_bitmap(id);
+        let units = record.units_of_bitmap(BitmapId::missed(slot.index()));
         let word = words(device.regions.as_ref(), &self.missed);
-        let copied = &copied;
-        let word = move |bitmap, index| match bitmap == id {
-            true => copied.word(index),
-            false => word(bitmap, index),
-        };
         let failed = record.write_units(in_sync, &units, word).await;
         if let Ok(true) = self.leave_all(failed) {
             let _tried_again = self.finish().await;
@@ -284,22 +308,37 @@ impl Keeper {
     }
 
     /// Has regions copied from one leg to the others, and read from that one until then.
-    pub(super) async fn suspect(&mut self, regions: RangeInclusive<usize>) {
+    pub(super) async fn suspect(&mut self, regions: Option<RangeInclusive<usize>>) {
         let mirror = self.mirror.clone();
         let device = mirror.device();
-        let Some(map) = &device.regions else {
-            return;
-        };
-        // One that goes on may have been there before the write failed.
-        if let Some(resync) = self.resync.take() {
-            resync.stop();
+        // Who copies may have been at that place before the request failed.
+        let rebuilding = device.legs.lock().of_standing(Standing::Rebuilding);
+        for slot in rebuilding.iter() {
+            self.stop_rebuild(slot);
+            if let Some(missed) = &self.missed[slot.index()] {
+                match &regions {
+                    Some(regions) => missed.insert_all(regions.clone()),
+                    None => missed.insert_all(device.all_regions()),
+                }
+            }
         }
-        map.unequal.insert_all(regions);
-        if !device.set_resyncing(true) {
-            let _all_but_those_that_cannot_be_told =
-                self.each(|channel| channel.set_resyncing(true)).await;
+        if let Some(map) = &device.regions {
+            if let Some(resync) = self.resync.take() {
+                resync.stop();
+            }
+            match regions {
+                Some(regions) => map.unequal.insert_all(regions),
+                None => map.unequal.insert_from(&map.dirty),
+            }
+            if !device.set_resyncing(true) {
+                let _all_but_those_that_cannot_be_told =
+                    self.each(|channel| channel.set_resyncing(true)).await;
+            }
+            self.start_resync();
         }
-        self.start_resync();
+        for slot in rebuilding.iter() {
+            self.start_rebuild(slot).await;
+        }
     }
 
     /// Legs are equal everywhere, but for what failed meanwhile.

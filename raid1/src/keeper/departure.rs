@@ -203,33 +203,42 @@ impl Keeper {
 
     /// Has a leg that may have lost what it had be copied to again. Whether the others stand in for it.
     pub(super) async fn demote(&mut self, slot: Slot, reason: Reason) -> bool {
-        match self.device().legs.lock().standing(slot) {
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        let standing = device.legs.lock().standing(slot);
+        match standing {
+            Standing::InSync if !device.legs.lock().demote(slot) => return false,
             Standing::InSync => {}
-            // Nobody reads from it.
-            _ => return !self.unfinished.contains(slot),
+            // What was copied to it, and when, is not known as well as what is dirty.
+            Standing::Rebuilding => {
+                if let Some(missed) = &self.missed[slot.index()] {
+                    missed.insert_all(device.all_regions());
+                }
+            }
+            // Nobody reads from it, and it is copied to before anybody does.
+            Standing::Leaving | Standing::Out => return !self.unfinished.contains(slot),
         }
-        if !self.device().legs.lock().demote(slot) {
-            return false;
-        }
+        let base = self.name_of(slot);
         log_warn!(
-            "raid1 {}: base bdev '{}' is rebuilt: {reason}",
-            self.mirror.name(),
-            self.name_of(slot)
+            "raid1 {}: base bdev '{base}' is rebuilt: {reason}",
+            mirror.name()
         );
-        news::of_leg(
-            news::LEG_REBUILDING,
-            self.mirror.name(),
-            &self.name_of(slot),
-        );
-        if self
-            .each(move |channel| channel.stop_reading(slot))
-            .await
-            .is_err()
-        {
+        news::of_leg(news::LEG_REBUILDING, mirror.name(), &base);
+        // What was copied from it meanwhile may have been lost already.
+        let copied_to = device.legs.lock().of_standing(Standing::Rebuilding);
+        for slot in copied_to.iter() {
+            self.stop_rebuild(slot);
+        }
+        let stopped = self.each(move |channel| channel.stop_reading(slot)).await;
+        if stopped.is_err() {
             return false;
         }
-        // What was copied from it meanwhile may have been lost already.
-        let copied_to = self.device().legs.lock().of_standing(Standing::Rebuilding);
+        for slot in copied_to.iter() {
+            self.note_missed(slot);
+            if let Some(missed) = &self.missed[slot.index()] {
+                missed.insert_from(&self.quiet_lately);
+            }
+        }
         let failed = self.record_state(copied_to).await;
         let recorded = match self.leave_all(failed) {
             Ok(false) => true,
@@ -303,7 +312,7 @@ impl Keeper {
         let missed = self.missed[slot.index()].get_or_insert_with(|| Arc::new(device.region_map()));
         match &device.regions {
             Some(regions) => missed.insert_from(&regions.dirty),
-            None => missed.insert_all(0..=device.num_regions() - 1),
+            None => missed.insert_all(device.all_regions()),
         }
     }
 }

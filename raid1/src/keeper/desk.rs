@@ -24,8 +24,12 @@ pub(crate) enum Job {
     Eject(Slot, Reason, Sender<Result<TakeOut, Errno>>),
     /// A leg may have lost what it had. `false`: the others cannot stand in for it.
     Demote(Slot, Reason, Sender<bool>),
-    /// Legs may have these regions differently: a request that changes them has failed.
-    Suspect(RangeInclusive<usize>, Sender<()>),
+    /// Legs may have regions differently: a request that changes these has failed. `None`: a flush has, and
+    /// all that are dirty may be.
+    Suspect(Option<RangeInclusive<usize>>, Sender<()>),
+    /// All threads hold what they write, and nothing is in flight that was written before. `false`: it
+    /// cannot be seen to.
+    Ordered(bool),
     /// A bdev becomes a leg.
     Add(Arrival, Sender<Result<Slot, Refusal>>),
     /// A leg has another size.
@@ -99,7 +103,7 @@ impl Desk {
     }
 
     /// Takes no more jobs, and drops those that wait.
-    pub(super) fn close(&self) {
+    pub(crate) fn close(&self) {
         let dropped = {
             let mut content = self.0.lock();
             content.closed = true;

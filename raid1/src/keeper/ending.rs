@@ -18,6 +18,8 @@ impl Keeper {
         }
         let mirror = self.mirror.clone();
         let device = mirror.device();
+        // What is being copied ends; windows hold their blocks.
+        let _all = device.ranges.hold(0, device.num_blocks()).await;
         let legs = self.written();
         let in_sync = device.legs.lock().in_sync();
         if self.record.is_none() {
@@ -43,8 +45,13 @@ impl Keeper {
         let Some(record) = &mut self.record else {
             return;
         };
-        // What cannot be flushed stays dirty: the next start makes the legs equal there.
-        if !record.flush(legs).await.is_empty() {
+        // A leg that cannot be flushed is not to be copied from at the next start. Where none can, all stays
+        // dirty.
+        let failed = record.flush(legs).await;
+        if !failed.is_empty() {
+            if self.leave_all(failed).is_ok() {
+                let _nothing_more_can_be_done = self.record_state(failed).await;
+            }
             return;
         }
         regions.dirty.clear();

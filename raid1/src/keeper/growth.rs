@@ -1,5 +1,6 @@
 //! A mirror that grows with its legs.
 
+use alloc::vec::Vec;
 use core::sync::atomic::Ordering;
 
 use barespdk::{log_error, log_notice, log_warn};
@@ -36,6 +37,14 @@ impl Keeper {
         // The last region may have been shorter than others.
         let regions =
             (old / device.region_blocks()) as usize..=((new - 1) / device.region_blocks()) as usize;
+        // They went by the old size.
+        let rebuilding = device.legs.lock().of_standing(Standing::Rebuilding);
+        for slot in rebuilding.iter() {
+            self.stop_rebuild(slot);
+        }
+        for missed in self.missed.iter().flatten() {
+            missed.insert_all(regions.clone());
+        }
         if let (Some(record), Some(maps)) = (&mut self.record, &device.regions) {
             let region_bytes = device.region_blocks() * u64::from(record.layout.block_size);
             let layout = &record.layout;
@@ -56,10 +65,18 @@ impl Keeper {
                 }
             };
             record.superblock.data_size_blocks = new;
-            maps.dirty.insert_all(regions.clone());
-            for missed in self.missed.iter().flatten() {
-                missed.insert_all(regions.clone());
+            // What was the last region is written to already.
+            let new: Vec<usize> = regions
+                .clone()
+                .filter(|region| !maps.dirty.contains(*region))
+                .collect();
+            if !self.write_marks(maps, &new).await {
+                return;
             }
+            maps.dirty.insert_all(regions.clone());
+            let Some(record) = &mut self.record else {
+                return;
+            };
             let mut units = record.units_of_bitmap(BitmapId::INTENT);
             for slot in (0..LEGS_MAX).filter(|slot| self.missed[*slot].is_some()) {
                 units.extend(record.units_of_bitmap(BitmapId::missed(slot)));
@@ -75,12 +92,7 @@ impl Keeper {
             }
         }
         device.num_blocks.store(new, Ordering::Relaxed);
-        self.suspect(regions).await;
-        // They went by the old size.
-        let rebuilding = device.legs.lock().of_standing(Standing::Rebuilding);
-        for slot in rebuilding.iter() {
-            self.start_rebuild(slot).await;
-        }
+        self.suspect(Some(regions)).await;
         match mirror.resize(new) {
             Ok(()) => {
                 log_notice!(

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
+use core::sync::atomic::Ordering;
 
 use barespdk::message::Sender;
 use barespdk::planted;
@@ -55,7 +56,7 @@ impl Keeper {
 
     /// Writes marks to the legs in sync: that the regions may be written to, and that the legs which are out
     /// miss that. Whether there is a leg that has them, and none that lacks them is read from.
-    async fn write_marks(&mut self, regions: &Regions, new: &[usize]) -> bool {
+    pub(super) async fn write_marks(&mut self, regions: &Regions, new: &[usize]) -> bool {
         if new.is_empty() {
             return true;
         }
@@ -144,6 +145,12 @@ impl Keeper {
             .into_iter()
             .filter(|region| !regions.dirty.contains(*region))
             .collect();
+        core::mem::swap(&mut self.quiet_before, &mut self.quiet_lately);
+        self.quiet_lately.clear();
+        cleared.iter().for_each(|region| {
+            self.quiet_lately.insert(*region);
+        });
+        self.quiet_lately.insert_from(&self.quiet_before);
         let written = self.written();
         let Some(record) = &mut self.record else {
             return;
@@ -156,7 +163,10 @@ impl Keeper {
             });
             let failed: Vec<Slot> = failed.iter().collect();
             for slot in failed {
-                self.demote(slot, "it failed a flush").await;
+                if !self.demote(slot, "it failed a flush").await {
+                    // Nobody has asked, so that nobody would learn of it.
+                    device.has_lost.store(true, Ordering::Relaxed);
+                }
             }
             return;
         }

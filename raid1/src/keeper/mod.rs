@@ -32,6 +32,7 @@ use barespdk::module::Bdev;
 use barespdk::runtime;
 
 pub(crate) use self::arrival::Arrival;
+use self::arrival::Ordering;
 pub(crate) use self::departure::{
     FAILED_WRITE, UNREACHABLE, begin_to_eject, demote, eject, on_removed, on_resized,
 };
@@ -59,10 +60,15 @@ pub(crate) struct Keeper {
     missed: [Option<Arc<RegionMap>>; LEGS_MAX],
     /// Legs that leave, but that is not recorded, or not known to all threads, yet.
     unfinished: LegSet,
+    /// Regions that the last sweeps have cleared. A leg that has failed a flush since may lack them: the
+    /// sweep's own flush may have found nothing more to fail.
+    quiet_lately: RegionMap,
+    quiet_before: RegionMap,
     /// Who copies what a leg lacks.
     rebuilds: [Option<Recovery>; LEGS_MAX],
     /// Who makes legs equal.
     resync: Option<Recovery>,
+    ordering: Ordering,
     /// The number of the last rebuild, or resync.
     last_number: u64,
 }
@@ -80,13 +86,18 @@ impl Keeper {
         record: Option<Record>,
         missed: Missed,
     ) -> Result<(), Errno> {
+        let quiet_lately = mirror.device().region_map();
+        let quiet_before = mirror.device().region_map();
         let keeper = Self {
             mirror,
             record,
             missed,
             unfinished: LegSet::EMPTY,
+            quiet_lately,
+            quiet_before,
             rebuilds: [const { None }; LEGS_MAX],
             resync: None,
+            ordering: Ordering::Not,
             last_number: 0,
         };
         runtime::spawn_local(keeper.keep())
@@ -114,6 +125,7 @@ impl Keeper {
             let Some(jobs) = jobs else {
                 self.sweep().await;
                 self.checkpoint_all().await;
+                self.take_up().await;
                 pause = runtime::sleep(QUIET);
                 continue;
             };
@@ -134,6 +146,7 @@ impl Keeper {
                     Job::Add(arrival, done) => {
                         let _ = done.send(self.add(arrival).await);
                     }
+                    Job::Ordered(done) => self.ordered(done).await,
                     Job::Resized => self.resized().await,
                     Job::Rebuilt(slot, number) => self.rebuilt(slot, number).await,
                     Job::Resynced(number) => self.resynced(number).await,
@@ -153,7 +166,13 @@ impl Keeper {
 
     /// Goes on with what a mirror was doing when it was last seen.
     async fn begin(&mut self) {
-        let device = self.mirror.device();
+        self.take_up().await;
+    }
+
+    /// Begins what is to be copied, and is not.
+    async fn take_up(&mut self) {
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
         let rebuilding = device
             .legs
             .lock()
@@ -162,11 +181,13 @@ impl Keeper {
             .regions
             .as_ref()
             .is_some_and(|regions| regions.unequal.count() > 0);
-        if unequal {
+        if unequal && self.resync.is_none() {
             self.start_resync();
         }
         for slot in rebuilding.iter() {
-            self.start_rebuild(slot).await;
+            if self.rebuilds[slot.index()].is_none() {
+                self.start_rebuild(slot).await;
+            }
         }
     }
 

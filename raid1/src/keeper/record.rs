@@ -139,7 +139,7 @@ impl Record {
     }
 
     /// Makes legs forget that they were part of a mirror. Which have failed.
-    pub(super) async fn wipe(&mut self, legs: LegSet) -> LegSet {
+    pub(crate) async fn wipe(&mut self, legs: LegSet) -> LegSet {
         let mut failed = LegSet::EMPTY;
         for slot in legs.iter() {
             for copy in [0, 1] {

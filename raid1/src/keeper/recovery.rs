@@ -31,6 +31,7 @@ pub(super) enum Goal {
 /// What is being copied.
 pub(super) struct Recovery {
     number: u64,
+    left: Arc<RegionMap>,
     progress: Arc<Progress>,
 }
 
@@ -54,13 +55,23 @@ impl Recovery {
         let number = match goal {
             Goal::Rebuild(_, number) | Goal::Resync(number) => number,
         };
+        let left = Arc::clone(&map);
         let work = Work { mirror, goal, map };
         let progress = recovery::start(work, &desc)?;
-        Ok(Self { number, progress })
+        Ok(Self {
+            number,
+            left,
+            progress,
+        })
     }
 
     pub(super) fn number(&self) -> u64 {
         self.number
+    }
+
+    /// What is still to be copied.
+    pub(super) fn left(&self) -> &RegionMap {
+        &self.left
     }
 
     pub(super) fn progress(&self) -> Arc<Progress> {
@@ -133,7 +144,7 @@ impl Copying for Work {
             Goal::Rebuild(slot, ..) => {
                 (legs.standing(slot) == Standing::Rebuilding).then(|| LegSet::of(slot))
             }
-            Goal::Resync(_) => Some(legs.in_sync().without(LegSet::of(source))),
+            Goal::Resync(_) => Some(legs.staying().without(LegSet::of(source))),
         }
     }
 

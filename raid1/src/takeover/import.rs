@@ -2,20 +2,25 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 
+use barespdk::bdev;
 use barespdk::module::Options;
 use barespdk::uuid::Uuid;
 
 use super::plan::{Found, Plan, Told, first_generation, plan};
 use super::read_array;
-use crate::format::{BdevRaid, LEGS_MAX, Layout, LegEntry, LegState, Name, Superblock};
+use crate::format::{
+    BdevRaid, LEGS_MAX, Layout, LegEntry, LegState, Name, REGIONS_MAX, Superblock,
+};
 use crate::fresh;
 use crate::geometry;
 use crate::keeper::{Missed, Record};
 use crate::leg::Leg;
 use crate::legs::{LegSet, Slot, Standing};
 use crate::online::{Beginning, Metadata};
+use crate::region_map::RegionMap;
 use crate::regions::Regions;
 
 /// An array that is to be taken over.
@@ -54,10 +59,7 @@ impl Import<'_> {
     pub(crate) async fn write(self) -> Result<Imported, String> {
         let draft = self.draft().await?;
         let regions = Regions::new(draft.layout.region_size_blocks.ilog2());
-        if draft.plan.source.is_some() {
-            regions.dirty.fill();
-            regions.unequal.fill();
-        }
+        let behind = draft.behind();
         let record = draft.write(self.name, &regions).await?;
         let Draft {
             plan,
@@ -66,12 +68,20 @@ impl Import<'_> {
             layout,
             ..
         } = draft;
+        let mut missed = Missed::default();
+        for slot in behind.iter() {
+            let all = RegionMap::new(REGIONS_MAX as usize);
+            all.insert_all(0..=layout.num_regions as usize - 1);
+            missed[slot.index()] = Some(Arc::new(all));
+        }
         let leg_of = |index: usize| self.legs.get(index).cloned();
         let places = plan
             .members
             .iter()
             .take(array.num_bases.into())
-            .map(|member| match member.and_then(leg_of) {
+            .zip((0..).map_while(Slot::of))
+            .map(|(member, slot)| match member.and_then(leg_of) {
+                Some(leg) if behind.contains(slot) => (Some(leg), Standing::Rebuilding),
                 Some(leg) => (Some(leg), Standing::InSync),
                 None => (None, Standing::Out),
             })
@@ -89,7 +99,7 @@ impl Import<'_> {
                     region_size_blocks: layout.region_size_blocks,
                     regions,
                     record,
-                    missed: Missed::default(),
+                    missed,
                 }),
             },
         })
@@ -113,6 +123,10 @@ impl Import<'_> {
         };
         let plan = plan(&found, told)?;
         let array = found.swap_remove(plan.authority).array;
+        // Found before anything is written: a bdev cannot be registered under it.
+        if bdev::exists(&array.uuid.to_string()) {
+            return Err(format!("there is a bdev '{}' already", array.uuid));
+        }
         let members = plan.members.iter().flatten();
         let members: Vec<Leg> = members
             .filter_map(|leg| self.legs.get(*leg).cloned())
@@ -158,22 +172,36 @@ impl Draft<'_> {
         let mut superblock = self.superblock(name)?;
         let mut record = self.record(&superblock)?;
         let units: Vec<usize> = (0..self.layout.num_units()).collect();
-        // Of what legs have missed there is nothing.
-        let word = |bitmap: crate::format::BitmapId, index| match bitmap.index() {
-            0 => regions.dirty.word(index),
-            _ => 0,
+        let behind = self.behind();
+        let word = |bitmap: crate::format::BitmapId, index| {
+            let slot = bitmap.index().checked_sub(1).and_then(Slot::of);
+            match slot {
+                None => regions.dirty.word(index),
+                Some(slot) if behind.contains(slot) => u64::MAX,
+                Some(_) => 0,
+            }
         };
         self.check(record.write_units(self.members(), &units, word).await)?;
         self.check(record.write_superblock(self.members()).await)?;
         superblock.generation += 1;
         for leg in superblock.legs.iter_mut() {
-            if leg.state == LegState::InSync {
+            if leg.state != LegState::Absent {
                 leg.left_generation = superblock.generation;
             }
         }
         let mut record = self.record(&superblock)?;
         self.check(record.write_superblock(self.members()).await)?;
         Ok(record)
+    }
+
+    /// Legs that may lack what the source has: `bdev_raid` acknowledges before it marks a leg.
+    fn behind(&self) -> LegSet {
+        let mut behind = self.members();
+        match self.plan.source.and_then(|slot| Slot::of(slot.into())) {
+            Some(source) => behind.remove(source),
+            None => behind = LegSet::EMPTY,
+        }
+        behind
     }
 
     fn members(&self) -> LegSet {
@@ -217,7 +245,10 @@ impl Draft<'_> {
         for (slot, leg) in self.by_slot() {
             legs[slot.index()] = LegEntry {
                 uuid: Uuid::random(),
-                state: LegState::InSync,
+                state: match self.behind().contains(slot) {
+                    true => LegState::Rebuilding,
+                    false => LegState::InSync,
+                },
                 data_offset_blocks: self.layout.data_offset_blocks,
                 left_generation: generation,
                 base_name: Name::cut(&leg.name),
@@ -232,7 +263,7 @@ impl Draft<'_> {
             clean: false,
             num_legs: self.array.num_bases,
             own_slot: 0,
-            source: self.plan.source,
+            source: None,
             block_size: self.array.block_size,
             md: fresh::md_format(&self.options),
             data_size_blocks: self.layout.data_size_blocks,
