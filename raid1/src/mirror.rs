@@ -47,6 +47,8 @@ pub(crate) struct Mirror {
     pub(crate) desk: Desk,
     /// What the keeper tells of its work.
     pub(crate) report: Mutex<keeper::Report>,
+    /// How many reads were repaired on a leg that had failed them.
+    pub(crate) repairs: AtomicU64,
     /// A leg has failed a flush that nobody asked for, and no other has what it may have lost: the next one
     /// that is asked for fails.
     pub(crate) has_lost: AtomicBool,

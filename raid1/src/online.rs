@@ -93,6 +93,7 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
         regions,
         desk: Desk::default(),
         report: Mutex::new(Report::default()),
+        repairs: AtomicU64::new(0),
         has_lost: AtomicBool::new(false),
         wipes: AtomicBool::new(false),
     };

@@ -1,6 +1,8 @@
 //! Blocks that a leg could not read, written again from a leg that could: most disks then put them
 //! somewhere else.
 
+use core::sync::atomic::Ordering;
+
 use barespdk::bdev::{BufIo, Channel as Leg};
 use barespdk::module::Request;
 use barespdk::{log_notice, planted};
@@ -55,11 +57,19 @@ pub(super) async fn repair(
         let written: BufIo = written;
         let (outcome, back) = written.await;
         match outcome {
-            Ok(()) => log_notice!(
-                "raid1 {}: slot {}: {num} blocks from {offset} on, which it could not read, are repaired",
-                mirror.name,
-                slot.index()
-            ),
+            Ok(()) => {
+                let before = mirror.repairs.fetch_add(1, Ordering::Relaxed);
+                // A bad disk has thousands of them.
+                if (before + 1).is_power_of_two() {
+                    log_notice!(
+                        "raid1 {}: slot {}: {num} blocks from {offset} on, which it could not read, are \
+                         repaired; repairs so far: {}",
+                        mirror.name,
+                        slot.index(),
+                        before + 1
+                    );
+                }
+            }
             // What it has there is as old as before, or half new: it goes, or is the last.
             Err(_) => {
                 keeper::eject(mirror, slot, "it failed the repair of a read error").await;

@@ -1,10 +1,14 @@
 //! `raid1_add_base_bdev {raid_bdev, base_bdev}`.
 
+use alloc::string::ToString;
+
+use barespdk::bdev;
 use barespdk::errno::Errno;
 use barespdk::json::Name;
 use barespdk::rpc::{Params, RpcError};
 
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
+use crate::assembly;
 use crate::driver::MODULE;
 use crate::fresh;
 use crate::geometry;
@@ -37,6 +41,15 @@ pub(super) async fn add(name: &str, base: &str, force: bool) -> Result<(), RpcEr
             format_args!("Parameter 'base_bdev': bdev '{base}' {reason}"),
         )
     };
+    // What was part of it before gets only what it has missed.
+    let may_return = mirror.device().regions.is_some() && !force;
+    if may_return && bdev::exists(base) && !mirrors::is_leg(base) {
+        assembly::examine(base.to_string()).await;
+        let legs = mirror.device().legs.lock();
+        if legs.find_by(|leg| leg.is(base)).is_some() {
+            return Ok(());
+        }
+    }
     let leg = Leg::open(base, mirror.name()).map_err(|errno| match errno {
         Errno::ENODEV => refused(errno, format_args!("does not exist")),
         Errno::EPERM => refused(errno, format_args!("is claimed already")),
@@ -49,9 +62,12 @@ pub(super) async fn add(name: &str, base: &str, force: bool) -> Result<(), RpcEr
     geometry::fits(&leg, device)
         .map_err(|reason| refused(Errno::EINVAL, format_args!("{reason}")))?;
     if device.regions.is_some() && !force {
-        fresh::look_at(&leg)
-            .await
-            .map_err(|reason| refused(Errno::EEXIST, format_args!("is not empty: {reason}")))?;
+        fresh::look_at(&leg).await.map_err(|reason| {
+            RpcError::failed(
+                Errno::EEXIST,
+                format_args!("Parameter 'base_bdev': {reason}"),
+            )
+        })?;
     }
     let arrival = Arrival {
         leg,

@@ -1,5 +1,7 @@
 //! A mirror as JSON.
 
+use core::sync::atomic::Ordering;
+
 use barespdk::json::{ArrayWriter, ObjectWriter};
 use barespdk::uuid::Uuid;
 
@@ -28,6 +30,7 @@ pub(crate) fn describe(mirror: &Mirror, object: &mut ObjectWriter<'_>) {
         object.field("num_regions", &mirror.num_regions());
         object.field("dirty_regions", &regions.dirty.count());
         object.field("unequal_regions", &regions.unequal.count());
+        object.field("repaired_reads", &mirror.repairs.load(Ordering::Relaxed));
     }
     if let Some(resync) = &report.resync {
         object.object("resync", |object| progress(resync, object));
