@@ -168,8 +168,10 @@ async fn settle(
     request: &Request<'_>,
     outcome: Outcome,
 ) -> Status {
+    // A flush that a reset gave up has lost nothing.
+    let only_given_up = request.io_type() == IoType::FLUSH && outcome.failed.is_empty();
     let status = outcome_of(mirror, channel, request, outcome).await;
-    if status != Status::Success {
+    if status != Status::Success && !only_given_up {
         let regions = mirror.regions_of(request.offset_blocks(), request.num_blocks());
         let regions = Some(regions).filter(|_| request.io_type() != IoType::FLUSH);
         let _ = mirror.desk.ask(|done| Job::Suspect(regions, done)).await;

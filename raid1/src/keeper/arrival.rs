@@ -6,6 +6,7 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
+use core::time::Duration;
 
 use barespdk::errno::Errno;
 use barespdk::uuid::Uuid;
@@ -26,6 +27,9 @@ pub(crate) struct Arrival {
     /// The slot that it had, if what it has missed since is known.
     pub(crate) returns_to: Option<Slot>,
 }
+
+/// How long to wait before what memory was short for is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Whether writes of a mirror without metadata are ordered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +63,7 @@ impl Keeper {
                 .open(slot, &leg)
                 .map_err(|errno| refused(errno, "cannot be written to"))?;
             if returns_to.is_none() && !record.wipe(LegSet::of(slot)).await.is_empty() {
+                record.close(slot);
                 return Err(refused(Errno::EIO, "failed a write of metadata"));
             }
             let superblock = &mut record.superblock;
@@ -79,6 +84,9 @@ impl Keeper {
             superblock.num_legs = superblock.num_legs.max(slot.index() as u8 + 1);
         }
         if device.legs.lock().put(slot, leg.clone()).is_err() {
+            if let Some(record) = &mut self.record {
+                record.close(slot);
+            }
             return Err(refused(Errno::EBUSY, "finds its slot taken"));
         }
         if leg.is_removed() {
@@ -138,8 +146,16 @@ impl Keeper {
             return false;
         }
         let drained = runtime::spawn_local(async move {
-            let drained = mirror.drain().await;
-            mirror.device().desk.put(Job::Ordered(drained.is_ok()));
+            let drained = loop {
+                match mirror.drain().await {
+                    Err(Errno::ENOMEM | Errno::EBUSY) => {}
+                    done => break done.is_ok(),
+                }
+                if runtime::sleep(AGAIN).await.is_err() {
+                    break false;
+                }
+            };
+            mirror.device().desk.put(Job::Ordered(drained));
         });
         if drained.is_ok() {
             self.ordering = Ordering::Asked;

@@ -237,6 +237,7 @@ impl Keeper {
             self.note_missed(slot);
             if let Some(missed) = &self.missed[slot.index()] {
                 missed.insert_from(&self.quiet_lately);
+                missed.insert_from(&self.quiet_before);
             }
         }
         let failed = self.record_state(copied_to).await;

@@ -150,7 +150,6 @@ impl Keeper {
         cleared.iter().for_each(|region| {
             self.quiet_lately.insert(*region);
         });
-        self.quiet_lately.insert_from(&self.quiet_before);
         let written = self.written();
         let Some(record) = &mut self.record else {
             return;
