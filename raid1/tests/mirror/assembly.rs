@@ -55,7 +55,7 @@ async fn told(text: &str) -> Outcome {
 /// Waits until the mirror is there, with so many legs in sync.
 async fn online(legs: usize) -> Outcome {
     told(&format!(
-        r#""state":"online","raid_level":"raid1","superblock":true,"num_base_bdevs":2,"num_base_bdevs_discovered":{legs}"#
+        r#""state":"online","raid_level":"raid1","superblock":true,"num_base_bdevs":2,"num_base_bdevs_discovered":{legs},"num_base_bdevs_operational":{legs}"#
     ))
     .await
 }
