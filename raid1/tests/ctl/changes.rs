@@ -235,6 +235,12 @@ fn start_stop_and_options() {
         application.params_of("raid1_set_options"),
         json!({"assemble_timeout_s": 5})
     );
+    let application = usual_but(&[("raid1_set_options", ok())]);
+    on(&application, &["set-options", "--rebuild-limit", "100"]).exits(0);
+    assert_eq!(
+        application.params_of("raid1_set_options"),
+        json!({"rebuild_limit_mib_s": 100})
+    );
 
     let application = usual_but(&[
         ("raid1_start", Answer::Error(-19, NO_DEVICE)),

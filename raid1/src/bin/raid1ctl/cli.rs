@@ -190,6 +190,9 @@ pub(crate) struct SetOptions {
     /// `start`
     #[arg(long, value_name = "SECONDS")]
     pub(crate) assemble_timeout: Option<u32>,
+    /// How fast each rebuild and resync may copy; 0: as fast as it can
+    #[arg(long, value_name = "MIB_PER_SECOND")]
+    pub(crate) rebuild_limit: Option<u32>,
 }
 
 #[derive(Debug, Subcommand)]
