@@ -44,7 +44,10 @@ impl Fresh<'_> {
             options.optimal_io_boundary,
             self.region_bytes,
         )
-        .map_err(|error| error.to_string())?;
+        .map_err(|error| match self.smallest() {
+            Some(leg) => format!("base bdev '{}': {error}", leg.name),
+            None => error.to_string(),
+        })?;
         if !self.force {
             for leg in self.legs {
                 look_at(leg).await?;
@@ -87,6 +90,11 @@ impl Fresh<'_> {
             record,
             missed: Missed::default(),
         })
+    }
+
+    /// The leg that decides how large the mirror is.
+    fn smallest(&self) -> Option<&Leg> {
+        self.legs.iter().min_by_key(|leg| leg.desc.num_blocks())
     }
 
     fn superblock(&self, layout: &format::Layout) -> Result<Superblock, String> {

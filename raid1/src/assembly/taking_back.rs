@@ -38,8 +38,8 @@ pub(super) async fn take_back(mirror: &Bdev<Mirror>, candidate: &Candidate, lack
     if mirrors::is_leg(name) {
         return true;
     }
-    let slot = match slot_for(mirror, candidate, lacks).await {
-        Ok(slot) => slot,
+    let (slot, lacks) = match slot_for(mirror, candidate, lacks).await {
+        Ok(found) => found,
         Err(Refused::Alone) => return false,
         Err(Refused::Useless(reason)) => {
             log_warn!("raid1 {}: bdev '{name}' {reason}", mirror.name());
@@ -75,12 +75,12 @@ enum Refused {
     Useless(String),
 }
 
-/// The slot that a leg comes back to, or why it does not.
+/// The slot that a leg comes back to, and what it lacks then; or why it does not.
 async fn slot_for(
     mirror: &Bdev<Mirror>,
     candidate: &Candidate,
     lacks: Lacks,
-) -> Result<Slot, Refused> {
+) -> Result<(Slot, Lacks), Refused> {
     let useless = |reason: String| Err(Refused::Useless(reason));
     let own = &candidate.superblock;
     let Some(slot) = Slot::of(own.own_slot.into()) else {
@@ -121,14 +121,11 @@ async fn slot_for(
                 ));
             }
             (Relation::Alone, None) => return Err(Refused::Alone),
+            // From before it left, an old image perhaps: nobody knows what that lacks.
             (Relation::Lagging, None) if is_out(&authority, slot) => {
-                return useless(format!(
-                    "is an image of the leg in slot {} from before that left: it is left alone; \
-                     raid1_add_base_bdev with 'force' copies all to it",
-                    slot.index()
-                ));
+                return Ok((slot, Lacks::AllAsNew));
             }
-            (Relation::Stale, None) => return Ok(slot),
+            (Relation::Stale, None) => return Ok((slot, lacks)),
             // What has gone a moment ago is not recorded yet.
             (_, None) => {}
         }

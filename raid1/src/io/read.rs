@@ -4,16 +4,18 @@ use alloc::boxed::Box;
 
 use barespdk::bdev::{self, Status};
 use barespdk::module::Request;
-use barespdk::planted;
+use barespdk::{planted, runtime};
 
 use super::repair;
+use super::write::{ABORTED_RETRIES, PAUSE};
 use crate::channel::Channel;
 use crate::legs::LegSet;
 use crate::mirror::Mirror;
 
 pub(super) async fn read(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> Status {
-    let mut tried = LegSet::EMPTY;
+    let (mut tried, mut bad) = (LegSet::EMPTY, LegSet::EMPTY);
     let mut status = Status::Failed;
+    let mut waits = 0;
     if let Some((passed, legs)) = request.in_vain() {
         tried = LegSet::from_bits(legs as u16);
         if planted::is("read_error_ignored") {
@@ -22,6 +24,11 @@ pub(super) async fn read(mirror: &Mirror, channel: &Channel, request: &Request<'
         status = passed.error(0).map_or(status, |error| error.status());
         if planted::is("read_not_tried_again") {
             return status;
+        }
+        if status != Status::Aborted {
+            bad = tried;
+        } else if differs(mirror, channel, request) {
+            tried = LegSet::EMPTY;
         }
     }
     // Where memory is short this waits. What it refuses is too large for any buffer, or was given up
@@ -47,13 +54,23 @@ pub(super) async fn read(mirror: &Mirror, channel: &Channel, request: &Request<'
         if (&mut passed).await.is_empty() {
             drop(passed);
             // Rare, so its state is not part of each request.
-            if !tried.is_empty() && channel.is_ordered() {
-                Box::pin(repair::repair(mirror, channel, request, slot, tried)).await;
+            if !bad.is_empty() && channel.is_ordered() {
+                Box::pin(repair::repair(mirror, channel, request, slot, bad)).await;
             }
             return Status::Success;
         }
-        tried.insert(slot);
         status = passed.error(0).map_or(status, |error| error.status());
+        drop(passed);
+        if status != Status::Aborted {
+            bad.insert(slot);
+        } else if differs(mirror, channel, request) && waits < ABORTED_RETRIES {
+            // A leg that was reset can read; another may have it differently.
+            waits += 1;
+            if runtime::sleep(PAUSE).await.is_ok() {
+                continue;
+            }
+        }
+        tried.insert(slot);
     }
 }
 

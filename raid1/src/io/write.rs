@@ -18,10 +18,10 @@ use crate::legs::{LegSet, Slot};
 use crate::mirror::Mirror;
 
 /// How often a write is sent again to a leg that gave it up, as legs do while they are reset.
-const ABORTED_RETRIES: u32 = 500;
+pub(super) const ABORTED_RETRIES: u32 = 500;
 
 /// How long to wait before that. With the number of tries, this is for how long a reset may last.
-const PAUSE: Duration = Duration::from_millis(10);
+pub(super) const PAUSE: Duration = Duration::from_millis(10);
 
 /// How often a write is sent again to a leg that failed it, before that is believed.
 const FAILED_RETRIES: u32 = 3;

@@ -21,7 +21,6 @@ impl Keeper {
         // What is being copied ends; windows hold their blocks.
         let _all = device.ranges.hold(0, device.num_blocks()).await;
         let legs = self.written();
-        let in_sync = device.legs.lock().in_sync();
         if self.record.is_none() {
             return;
         }
@@ -49,11 +48,15 @@ impl Keeper {
         // dirty.
         let failed = record.flush(legs).await;
         if !failed.is_empty() {
-            if self.leave_all(failed).is_ok() {
-                let _nothing_more_can_be_done = self.record_state(failed).await;
+            if self.leave_all(failed).is_err() {
+                return;
             }
-            return;
+            let _those_that_fail_are_older_next_time = self.record_state(failed).await;
         }
+        let in_sync = device.legs.lock().in_sync();
+        let Some(record) = &mut self.record else {
+            return;
+        };
         regions.dirty.clear();
         regions.dirty.insert_from(&regions.unequal);
         let units = record.units_of_bitmap(BitmapId::INTENT);

@@ -83,6 +83,10 @@ async fn read(
         let Err(error) = outcome else {
             return Ok(source);
         };
+        // A leg that was reset, not one that cannot read: another may have it differently.
+        if error == IoError::Failed(Status::Aborted) {
+            return Err(Outcome::NotNow);
+        }
         copying.source_failed(source, window.start, error);
         tried.insert(source);
         // One that could not even be asked would not be for the next window either.

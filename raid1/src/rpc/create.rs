@@ -66,6 +66,14 @@ pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
             ));
         }
     }
+    if let Some(kib) = region_size_kib.filter(|kib| !is_region_size(*kib)) {
+        return Err(RpcError::invalid_param(
+            "region_size_kib",
+            format_args!(
+                "expected a power of two from {REGION_KIB_MIN} to {REGION_KIB_MAX}, found {kib}"
+            ),
+        ));
+    }
     make(Wanted {
         name: &name,
         bases: &bases,
@@ -77,6 +85,14 @@ pub(super) async fn create(mut params: Params<'_>) -> Result<bool, RpcError> {
     })
     .await
     .map(|()| true)
+}
+
+/// The size of a region, in KiB: at least what metadata is written in, and below what no mirror has.
+const REGION_KIB_MIN: u64 = 4;
+const REGION_KIB_MAX: u64 = 1 << 40;
+
+fn is_region_size(kib: u64) -> bool {
+    kib.is_power_of_two() && (REGION_KIB_MIN..=REGION_KIB_MAX).contains(&kib)
 }
 
 /// A mirror that is to be made.
@@ -109,6 +125,13 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
         .filter(|uuid| !uuid.is_nil())
         .unwrap_or_else(Uuid::random);
     let mut options = geometry::options_of(&legs, uuid).map_err(refused_legs)?;
+    // Before anything is written to the legs.
+    if bdev::exists(name) {
+        return Err(exists(name));
+    }
+    if bdev::exists(&uuid.to_string()) {
+        return Err(uuid_exists(uuid));
+    }
     let metadata = if wanted.superblock {
         let fresh = Fresh {
             name,
@@ -125,9 +148,6 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
     } else {
         None
     };
-    if bdev::exists(name) {
-        return Err(exists(name));
-    }
     let beginning = Beginning {
         name: name.to_string(),
         uuid,
@@ -140,10 +160,7 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
     };
     online(beginning).map_err(|errno| match errno {
         Errno::EEXIST if bdev::exists(name) => exists(name),
-        Errno::EEXIST => RpcError::failed(
-            errno,
-            format_args!("Parameter 'uuid': there is a bdev '{uuid}' already"),
-        ),
+        Errno::EEXIST => uuid_exists(uuid),
         errno => RpcError::failed(
             errno,
             format_args!("Parameter 'name': bdev '{name}' not registered"),
@@ -157,6 +174,13 @@ pub(super) fn refused_legs(reason: String) -> RpcError {
     RpcError::failed(
         Errno::EINVAL,
         format_args!("Parameter 'base_bdevs': {reason}"),
+    )
+}
+
+fn uuid_exists(uuid: Uuid) -> RpcError {
+    RpcError::failed(
+        Errno::EEXIST,
+        format_args!("Parameter 'uuid': there is a bdev '{uuid}' already"),
     )
 }
 
