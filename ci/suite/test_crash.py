@@ -226,7 +226,7 @@ class Crashing:
         if self.random.random() < 0.7:
             method, params = self.aio(name)
             self.app.call(method, **params)
-            # It is on the list of what is examined since the start.
+            self.app.call("bdev_examine", name=name)
             if self.random.random() < 0.5:
                 self.wait("the leg's return", is_whole)
 
