@@ -1,6 +1,7 @@
 """Wrong input, tried as a new user would: an error that names field and value, and it serves on."""
 
 import json
+import time
 
 import pytest
 
@@ -66,8 +67,6 @@ CREATE = [
     ("a zoned leg", {"name": "M", "base_bdevs": ["L0", "Z"]}, EINVAL, ["base_bdevs", "Z", "zoned"]),
     ("superblock a string", {"name": "M", "base_bdevs": ["L0", "L1"], "superblock": "yes"},
      INVALID_PARAMS, ["superblock", "yes"]),
-    ("superblock null", {"name": "M", "base_bdevs": ["L0", "L1"], "superblock": None},
-     INVALID_PARAMS, ["superblock", "null"]),
     ("an unknown sync", {"name": "M", "base_bdevs": ["L0", "L1"], "sync": "clean"},
      INVALID_PARAMS, ["sync", "clean", "full", "assume_clean"]),
     ("sync a boolean", {"name": "M", "base_bdevs": ["L0", "L1"], "sync": True}, INVALID_PARAMS,
@@ -183,15 +182,26 @@ def request(method, params):
     return json.dumps({"jsonrpc": "2.0", "id": 1, "method": method, "params": params}).encode()
 
 
+def settled(app):
+    """The state when nothing of the last call goes on: bdevs are closed shortly after the answer."""
+    now = snapshot(app)
+    for _ in range(200):
+        time.sleep(0.01)
+        now, before = snapshot(app), now
+        if now == before:
+            break
+    return now
+
+
 def assert_refused(app, method, params, code, words):
     """An error with the code and all of the words; all else stays as it was."""
-    before = snapshot(app)
+    before = settled(app)
     error = app.raw(request(method, params))["error"]
     assert error["code"] == code, error
     for word in words:
         assert word in error["message"], error
     assert len(error["message"]) < 1024, "a message quotes a value, not a book"
-    assert snapshot(app) == before
+    assert settled(app) == before
 
 
 def test_all_of_the_table(world):
