@@ -214,8 +214,17 @@ class Crashing:
                 self.pause(0.05)
                 self.app.call("bdev_error_inject_error", name="EE_L1", io_type="clear",
                               error_type="failure", num=0)
-                self.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="EE_L1",
-                              force=True)
+                self.put_back("EE_L1")
+
+    def put_back(self, leg):
+        """Adds a leg that has failed; it may still be leaving, and is claimed until it has left."""
+        deadline = time.monotonic() + 10
+        while True:
+            try:
+                return self.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev=leg, force=True)
+            except Error as error:
+                assert "claimed" in error.message and time.monotonic() < deadline, error
+            time.sleep(0.01)
 
     def vanish(self):
         """A leg is pulled, and perhaps comes back while all works."""
