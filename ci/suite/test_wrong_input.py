@@ -169,6 +169,8 @@ def world(app, mirrors):
         app.call(method, **params)
     # Nothing is copied: what is listed changes by what a test does alone.
     mirrors.create("taken", ["T0", "T1"], sync="assume_clean")
+    # What was made is still looked at after the answer.
+    app.call("bdev_wait_for_examine")
     return app
 
 
