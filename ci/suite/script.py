@@ -39,6 +39,8 @@ CALLS = [
     ("bdev_aio_create", {"name": "A1", "filename": "{file}", "block_size": 100}),
     ("bdev_aio_rescan", {"name": "A0"}),
     ("bdev_error_create", {"base_name": "N0"}),
+    # Whoever looks at it has done so before its reads fail.
+    ("bdev_wait_for_examine", {}),
     ("bdev_error_inject_error", {"name": "EE_N0", "io_type": "read", "error_type": "failure",
                                  "num": 2}),
     ("bdev_error_inject_error", {"name": "EE_N0", "io_type": "dance", "error_type": "failure"}),
@@ -50,6 +52,7 @@ CALLS = [
     ("bdev_delay_update_latency", {"delay_bdev_name": "D0", "latency_type": "avg", "latency_us": 5}),
     ("bdev_passthru_create", {"name": "P0", "base_bdev_name": "D0"}),
     ("bdev_passthru_create", {"name": "P1", "base_bdev_name": "D0"}),
+    ("bdev_wait_for_examine", {}),
     ("raid1_create", {"name": "R0", "base_bdevs": ["M0", "Malloc0"], "superblock": False}),
     ("raid1_create", {"name": "R0", "base_bdevs": ["M0", "Malloc0"], "superblock": False}),
     ("raid1_create", {"name": "R1", "base_bdevs": ["M0", "nobody"], "superblock": False}),
