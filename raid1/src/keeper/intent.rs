@@ -120,7 +120,7 @@ impl Keeper {
             .iter()
             .filter(|region| {
                 let touched = regions.touched.remove(*region);
-                (!touched || planted::is("clear_early")) && !regions.unequal.contains(*region)
+                !touched && !regions.unequal.contains(*region)
             })
             .collect();
         if quiet.is_empty() {
@@ -131,16 +131,14 @@ impl Keeper {
         quiet.iter().for_each(|region| {
             regions.dirty.remove(*region);
         });
-        if !planted::is("clear_early") {
-            device.ranges.for_each(|start, len| {
-                for region in regions.of(start, len) {
-                    if quiet.binary_search(&region).is_ok() {
-                        regions.touched.insert(region);
-                        regions.dirty.insert(region);
-                    }
+        device.ranges.for_each(|start, len| {
+            for region in regions.of(start, len) {
+                if quiet.binary_search(&region).is_ok() {
+                    regions.touched.insert(region);
+                    regions.dirty.insert(region);
                 }
-            });
-        }
+            }
+        });
         let cleared: Vec<usize> = quiet
             .into_iter()
             .filter(|region| !regions.dirty.contains(*region))
