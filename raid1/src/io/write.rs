@@ -215,7 +215,12 @@ async fn outcome_of(
             // so do files in Linux.
             keeper::demote(mirror, slot, "it failed a flush").await
         } else {
-            send_again(mirror, channel, request, slot, FAILED_RETRIES).await
+            // This fault is seen where legs are ejected often.
+            let tries = match planted::is("ejected_leg_read_on") {
+                true => 0,
+                false => FAILED_RETRIES,
+            };
+            send_again(mirror, channel, request, slot, tries).await
                 || keeper::eject(mirror, slot, FAILED_WRITE).await
         };
         if !settled {
