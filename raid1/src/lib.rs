@@ -54,6 +54,7 @@ mod mirror;
 mod mirrors;
 mod nbd;
 mod news;
+mod offline;
 mod online;
 mod ranges;
 mod recovery;

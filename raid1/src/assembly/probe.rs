@@ -4,12 +4,13 @@ use alloc::boxed::Box;
 use alloc::format;
 use alloc::string::{String, ToString};
 
-use barespdk::bdev::{Channel, Desc};
+use barespdk::bdev::Desc;
 use barespdk_alloc_dma::DmaBuf;
 
 use crate::format::{
     self, BLOCK_SIZES, DATA_OFFSET_MIN, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS, Superblock,
 };
+use crate::offline;
 
 /// What was found.
 pub(super) enum Probed {
@@ -30,14 +31,10 @@ pub(super) async fn probe(desc: &Desc) -> Probed {
     {
         return Probed::Foreign;
     }
-    let Ok(channel) = Channel::new(desc) else {
-        return Probed::Foreign;
-    };
-    let len = SUPERBLOCK_BYTES.max(block_size as usize);
     let mut copies = [None, None];
     let mut failed = None;
     for (copy, offset) in copies.iter_mut().zip(SUPERBLOCK_OFFSETS) {
-        match read(&channel, len, offset / u64::from(block_size)).await {
+        match offline::read(desc, offset, SUPERBLOCK_BYTES).await {
             Ok(buffer) => *copy = Some(buffer),
             Err(error) => failed = Some(error),
         }
@@ -55,15 +52,4 @@ pub(super) async fn probe(desc: &Desc) -> Probed {
         (Ok(Some(found)), None) => Probed::Leg(Box::new(found.superblock)),
         (Err(error), None) => Probed::Unusable(error.to_string()),
     }
-}
-
-/// Reads blocks.
-pub(super) async fn read(channel: &Channel, len: usize, block: u64) -> Result<DmaBuf, String> {
-    let buffer = channel
-        .desc()
-        .buffer(len)
-        .map_err(|error| error.to_string())?;
-    let (outcome, buffer) = channel.read_buf(buffer, block).await;
-    outcome.map_err(|error| error.to_string())?;
-    buffer.ok_or_else(|| String::from("no buffer came back"))
 }

@@ -9,12 +9,12 @@ use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 
-use barespdk::bdev::{self, Channel};
+use barespdk::bdev;
 use barespdk::module::{Bdev, Options};
 use barespdk::{log_notice, log_warn};
 
 use super::decision::Plan;
-use super::probe::{Probed, probe, read};
+use super::probe::{Probed, probe};
 use super::table::{self, Candidate};
 use crate::driver::MODULE;
 use crate::format::{BitmapId, Layout, LegState, Name, REGIONS_MAX, Superblock, read_bitmap};
@@ -23,6 +23,7 @@ use crate::keeper::{Missed, Record};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot, Standing};
 use crate::mirror::Mirror;
+use crate::offline;
 use crate::online::{Beginning, Metadata, online};
 use crate::region_map::RegionMap;
 use crate::regions::Regions;
@@ -198,12 +199,10 @@ impl Start<'_> {
                 continue;
             };
             let len = area.num_blocks as usize * self.layout.block_size as usize;
-            let leaves = match Channel::new(&member.leg.desc) {
-                Ok(channel) => read(&channel, len, area.offset_blocks).await,
-                Err(errno) => Err(errno.to_string()),
-            };
+            let offset = area.offset_blocks * u64::from(self.layout.block_size);
+            let leaves = offline::read(&member.leg.desc, offset, len).await;
             let leaves = leaves.map_err(|error| {
-                let reason = format!("its bitmaps cannot be read: {error}");
+                let reason = format!("has bitmaps that cannot be used: {error}");
                 Trouble::Leg(member.leg.name.clone(), reason)
             })?;
             let mut damaged = self.join(leaves.as_slice(), BitmapId::INTENT, &maps.dirty);

@@ -1,22 +1,22 @@
 //! Legs that come when their array is online.
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 use core::time::Duration;
 
-use barespdk::bdev::Channel;
 use barespdk::module::Bdev;
 use barespdk::{log_error, log_notice, log_warn, runtime};
 
 use super::decision::{Relation, relation};
 use super::start::{Trouble, claim};
 use super::table::Candidate;
-use crate::format::{LegState, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS, Superblock};
+use crate::format::{LegState, Superblock};
 use crate::keeper::{Arrival, Job};
 use crate::leg::Leg;
 use crate::legs::Slot;
 use crate::mirror::Mirror;
 use crate::mirrors;
+use crate::offline;
 
 /// How often, and how long each time, one waits for the mirror to lose a leg that is back already.
 const LOSS: (u32, Duration) = (100, Duration::from_millis(20));
@@ -153,27 +153,12 @@ async fn open(
             Trouble::Changed(..) => String::from("has changed meanwhile"),
         })?;
     if lacks != Lacks::WhatItMissed {
-        wipe(&leg)
+        // Its history does not count, but may have higher generations.
+        offline::wipe(&leg.desc)
             .await
             .map_err(|error| format!("cannot be written to: {error}"))?;
     }
     Ok(leg)
-}
-
-/// Removes both superblocks of a leg whose history does not count: they may have higher generations.
-async fn wipe(leg: &Leg) -> Result<(), String> {
-    let channel = Channel::new(&leg.desc).map_err(|errno| errno.to_string())?;
-    let block_size = leg.desc.block_size();
-    for offset in SUPERBLOCK_OFFSETS {
-        let len = SUPERBLOCK_BYTES.max(block_size as usize);
-        let mut buffer = leg.desc.buffer(len).map_err(|error| error.to_string())?;
-        buffer.as_mut_slice().fill(0);
-        let (outcome, _) = channel
-            .write_buf(buffer, offset / u64::from(block_size))
-            .await;
-        outcome.map_err(|error| error.to_string())?;
-    }
-    Ok(())
 }
 
 /// Whether the leg of a slot has left.

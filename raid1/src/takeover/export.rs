@@ -7,7 +7,6 @@ use alloc::vec::Vec;
 use barespdk::errno::Errno;
 use barespdk::module::Bdev;
 
-use super::{read, write};
 use crate::assembly;
 use crate::format::{
     Base, BaseState, BdevRaid, LEGS_MAX, Layout, LegState, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS,
@@ -17,6 +16,7 @@ use crate::keeper::Record;
 use crate::leg::Leg;
 use crate::legs::{LegSet, Slot, Standing};
 use crate::mirror::Mirror;
+use crate::offline;
 
 /// Takes a mirror offline, and leaves an array of `bdev_raid` on its legs. On the app thread.
 ///
@@ -142,7 +142,7 @@ async fn give_back(legs: &[(Slot, Leg)]) -> Result<(), String> {
     let [copy_a, copy_b] = SUPERBLOCK_OFFSETS;
     for (offset, content) in [(copy_a, array.as_slice()), (copy_b, &[])] {
         for (_, leg) in legs {
-            write(&leg.desc, offset, content, unit)
+            offline::write(&leg.desc, offset, content, unit)
                 .await
                 .map_err(|error| {
                     format!(
@@ -161,9 +161,9 @@ async fn last_of(legs: &[(Slot, Leg)]) -> Result<Superblock, String> {
     for (slot, leg) in legs {
         let failed = |reason: &str| format!("base bdev '{}' {reason}", leg.name);
         let [copy_a, copy_b] = SUPERBLOCK_OFFSETS;
-        let copy_a = read(&leg.desc, copy_a, SUPERBLOCK_BYTES).await;
+        let copy_a = offline::read(&leg.desc, copy_a, SUPERBLOCK_BYTES).await;
         let copy_a = copy_a.map_err(|reason| failed(&reason))?;
-        let copy_b = read(&leg.desc, copy_b, SUPERBLOCK_BYTES).await;
+        let copy_b = offline::read(&leg.desc, copy_b, SUPERBLOCK_BYTES).await;
         let copy_b = copy_b.map_err(|reason| failed(&reason))?;
         let found = newest(copy_a.as_slice(), copy_b.as_slice());
         let found = found.map_err(|error| failed(&error.to_string()))?;

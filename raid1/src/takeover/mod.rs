@@ -21,14 +21,14 @@ mod plan;
 mod tests;
 
 use alloc::format;
-use alloc::string::{String, ToString};
+use alloc::string::String;
 
-use barespdk::bdev::{Access, Channel, Desc, IoType};
-use barespdk_alloc_dma::DmaBuf;
+use barespdk::bdev::{Access, Desc};
 
 pub(crate) use self::export::export;
 pub(crate) use self::import::{Import, Imported};
 use crate::format::BdevRaid;
+use crate::offline;
 
 /// What a bdev has of an array of `bdev_raid`.
 ///
@@ -43,7 +43,7 @@ pub(crate) async fn look(bdev: &str) -> Result<BdevRaid, String> {
 }
 
 async fn read_array(desc: &Desc) -> Result<BdevRaid, String> {
-    let found = read(desc, 0, BdevRaid::BYTES_MAX).await?;
+    let found = offline::read(desc, 0, BdevRaid::BYTES_MAX).await?;
     match BdevRaid::parse(found.as_slice()) {
         Ok(Some(array)) => Ok(array),
         Ok(None) => Err(String::from("has no superblock of bdev_raid on it")),
@@ -51,42 +51,4 @@ async fn read_array(desc: &Desc) -> Result<BdevRaid, String> {
             "has a superblock of bdev_raid that is not taken over: {error}"
         )),
     }
-}
-
-/// Reads `len` bytes or more from an offset in bytes.
-async fn read(desc: &Desc, offset: u64, len: usize) -> Result<DmaBuf, String> {
-    let failed = |reason: &dyn core::fmt::Display| format!("cannot be read: {reason}");
-    let block_size = desc.block_size().max(1);
-    let len = len.next_multiple_of(block_size as usize);
-    let buffer = desc.buffer(len).map_err(|error| failed(&error))?;
-    let channel = Channel::new(desc).map_err(|errno| failed(&errno))?;
-    let (outcome, buffer) = channel
-        .read_buf(buffer, offset / u64::from(block_size))
-        .await;
-    outcome.map_err(|error| failed(&error))?;
-    buffer.ok_or_else(|| failed(&"no buffer came back"))
-}
-
-/// Writes `len` bytes or more at an offset in bytes: `content`, then zeroes. It survives a loss of power.
-async fn write(desc: &Desc, offset: u64, content: &[u8], len: usize) -> Result<(), String> {
-    let block_size = desc.block_size().max(1);
-    let len = content.len().max(len).next_multiple_of(block_size as usize);
-    let mut buffer = desc.buffer(len).map_err(|error| error.to_string())?;
-    buffer.as_mut_slice().fill(0);
-    buffer
-        .as_mut_slice()
-        .iter_mut()
-        .zip(content)
-        .for_each(|(to, from)| *to = *from);
-    let channel = Channel::new(desc).map_err(|errno| errno.to_string())?;
-    let (outcome, _) = channel
-        .write_buf(buffer, offset / u64::from(block_size))
-        .await;
-    outcome.map_err(|error| error.to_string())?;
-    // What cannot flush has nothing to flush.
-    if !desc.supports(IoType::FLUSH) {
-        return Ok(());
-    }
-    let flushed = channel.flush(0, desc.num_blocks()).await;
-    flushed.map_err(|error| error.to_string())
 }
