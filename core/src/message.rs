@@ -4,16 +4,13 @@
 //!   is boxed once, together with its place in the receiver's queue.
 //! - [`oneshot`] carries one value to one task, from any thread.
 //! - [`Mailbox`] carries items without any allocation; a full one gives the item back.
-//! - [`Bell`] tells all tasks that wait that something has changed.
 //!
 //! None of them needs SPDK; the wakers they hold decide where a receiver runs.
 
-mod bell;
 mod inbox;
 mod mailbox;
 mod oneshot;
 
-pub use bell::{Bell, Wait};
 pub use mailbox::{Full, Mailbox, Recv};
 pub use oneshot::{Receiver, Sender, oneshot};
 
