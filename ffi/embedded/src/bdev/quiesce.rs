@@ -81,41 +81,8 @@ fn unquiesce(
     0
 }
 
-fn whole(device: Bdev) -> Span {
-    Span {
-        offset_blocks: 0,
-        num_blocks: device.num_blocks(),
-    }
-}
-
-/// Keeps all requests to a bdev back, and calls `cb_fn` when those in flight are done. By its module,
-/// on an SPDK thread.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn spdk_bdev_quiesce(
-    bdev: *mut spdk_bdev,
-    module: *mut spdk_bdev_module,
-    cb_fn: spdk_bdev_quiesce_cb,
-    cb_arg: *mut c_void,
-) -> c_int {
-    // SAFETY: the module's own bdev, which is registered.
-    let device = unsafe { Bdev::new(bdev) };
-    quiesce(device, module, whole(device), cb_fn, cb_arg)
-}
-
-/// Ends what `spdk_bdev_quiesce` began.
-#[unsafe(no_mangle)]
-unsafe extern "C" fn spdk_bdev_unquiesce(
-    bdev: *mut spdk_bdev,
-    module: *mut spdk_bdev_module,
-    cb_fn: spdk_bdev_quiesce_cb,
-    cb_arg: *mut c_void,
-) -> c_int {
-    // SAFETY: as above.
-    let device = unsafe { Bdev::new(bdev) };
-    unquiesce(device, module, whole(device), cb_fn, cb_arg)
-}
-
-/// As `spdk_bdev_quiesce`, for a range of blocks.
+/// Keeps requests to a range of blocks back, and calls `cb_fn` when those in flight are done. By the
+/// bdev's module, on an SPDK thread.
 #[unsafe(no_mangle)]
 unsafe extern "C" fn spdk_bdev_quiesce_range(
     bdev: *mut spdk_bdev,
@@ -129,7 +96,7 @@ unsafe extern "C" fn spdk_bdev_quiesce_range(
         offset_blocks: offset,
         num_blocks: length,
     };
-    // SAFETY: as above.
+    // SAFETY: the module's own bdev, which is registered.
     quiesce(unsafe { Bdev::new(bdev) }, module, span, cb_fn, cb_arg)
 }
 
