@@ -303,7 +303,7 @@ impl<D: Device> Bdev<D> {
     /// `ENOMEM`, `ESHUTDOWN`: then I/O may still be in flight.
     pub async fn drain(&self) -> Result<(), Errno> {
         self.check_registered()?;
-        // SAFETY: registered by `register`, under this name.
+        // SAFETY: registered by `register`, under this name; it goes on this thread alone.
         unsafe { drain::begin(self.node.bdev.get(), self.name()) }?.await?
     }
 

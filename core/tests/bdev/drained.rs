@@ -1,5 +1,7 @@
 //! Bdevs that are drained of what is in flight.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use barespdk::bdev::{Channel, Status};
@@ -8,7 +10,7 @@ use barespdk::module::Request;
 
 use crate::lab::{Bench, Lab, Serving, has_served};
 use crate::support::{
-    Outcome, both, check, check_eq, disk, end, filled, other_core, pause, poll_once, until,
+    Outcome, both, check, check_eq, disk, end, filled, open, other_core, pause, poll_once, until,
 };
 
 fn when_open<'a>(lab: &'a Lab, _: &'a Bench, _: Request<'a>) -> Serving<'a> {
@@ -147,9 +149,7 @@ pub(crate) async fn while_the_bdev_changes() -> Outcome {
     draining.await?;
     check_eq!(before.await.0, Ok(()));
     check_eq!(write(&changes)?.await.0, Ok(()));
-    lab.device()
-        .open
-        .store(false, std::sync::atomic::Ordering::SeqCst);
+    lab.device().open.store(false, Ordering::SeqCst);
     let last = write(&changes)?;
     let mut draining = Box::pin(lab.drain());
     check!(poll_once(&mut draining).await.is_pending());
@@ -165,5 +165,47 @@ pub(crate) async fn while_the_bdev_changes() -> Outcome {
     check_eq!(last.await.0, Ok(()));
     going.await?;
     check!(until(|| !lab.is_registered()).await);
+    Ok(())
+}
+
+/// A bdev that has lost its name, as it goes, is not mistaken for the one that has it now.
+pub(crate) async fn another_has_its_name() -> Outcome {
+    let lab = Lab::new(when_open).make("renamed", 512, 100)?;
+    let thread = other_core("lingers")?;
+    let desc = open("renamed")?;
+    let is_held = Arc::new(AtomicBool::new(true));
+    let lingers = thread.spawn({
+        let is_held = Arc::clone(&is_held);
+        || async move {
+            // The channel goes by a message to this thread, which takes none until then.
+            drop(Channel::new(&desc)?);
+            drop(desc);
+            while is_held.load(Ordering::SeqCst) {
+                std::thread::yield_now();
+            }
+            Ok::<_, Errno>(())
+        }
+    });
+    let mut going = Box::pin(lab.unregister());
+    check!(poll_once(&mut going).await.is_pending());
+    let mut other = None;
+    check!(
+        until(|| {
+            other = Lab::new(when_open).make("renamed", 512, 200).ok();
+            other.is_some()
+        })
+        .await
+    );
+    check!(lab.is_registered());
+    check_eq!(lab.drain().await, Err(Errno::ENODEV));
+    is_held.store(false, Ordering::SeqCst);
+    lingers.await??;
+    going.await?;
+    end(&thread).await?;
+    let Some(other) = other else {
+        return Ok(());
+    };
+    other.drain().await?;
+    other.unregister().await?;
     Ok(())
 }

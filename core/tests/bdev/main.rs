@@ -91,7 +91,8 @@ const TESTS: &[harness::Test] = tests! {
     told:
         when_all_is_done, not_when_in_vain, not_where_nobody_asked;
     drained:
-        what_was_submitted_before, twice, nobody_waits_for_it, while_the_bdev_changes;
+        what_was_submitted_before, twice, nobody_waits_for_it, while_the_bdev_changes,
+        another_has_its_name;
     notified:
         kinds, what_happened;
     life:

@@ -46,12 +46,16 @@ struct Drain {
 /// Begins to drain a bdev. On the app thread.
 ///
 /// # Safety
-/// The bdev is registered under this name, by us.
+/// The bdev was registered under this name, by us, and is there until this returns.
 pub(super) unsafe fn begin(
     bdev: *mut ffi::spdk_bdev,
     name: &str,
 ) -> Result<Receiver<Result<(), Errno>>, Errno> {
     let desc = Desc::open(name, Access::Read, |_| ())?;
+    if desc.bdev() != bdev {
+        // Ours is going, and has lost its name to another one: nothing would hold it.
+        return Err(Errno::ENODEV);
+    }
     let drain = Drain {
         bdev,
         num_blocks: desc.num_blocks(),
@@ -78,7 +82,7 @@ impl Drain {
     async fn ask(&self, function: Function) -> Result<(), Errno> {
         let (sender, done) = completion::<c_int>();
         let context = sender.into_context();
-        // SAFETY: the bdev is ours, and held open. The callback is called once, on this thread, after
+        // SAFETY: the bdev is ours, and held open by `desc`. The callback is called once, on this thread, after
         // this has returned 0.
         let rc = unsafe {
             let module = (*self.bdev).module;
