@@ -78,6 +78,7 @@ def test_usage_errors(args):
      {"base_bdevs": ["L0"], "name": "M", "assume_clean": True, "region_size_kib": 64}),
     (["raid1_export", "M"], {"name": "M"}),
     (["raid1_set_options", "--assemble-timeout-s", "5"], {"assemble_timeout_s": 5}),
+    (["raid1_set_options", "--rebuild-limit-mib-s", "100"], {"rebuild_limit_mib_s": 100}),
 ])
 def test_the_requests(words, params):
     """What is sent, seen without a server."""

@@ -50,7 +50,8 @@ def raid1_export(args):
 
 def raid1_set_options(args):
     """Calls raid1_set_options."""
-    args.client.raid1_set_options(assemble_timeout_s=args.assemble_timeout_s)
+    args.client.raid1_set_options(assemble_timeout_s=args.assemble_timeout_s,
+                                  rebuild_limit_mib_s=args.rebuild_limit_mib_s)
 
 
 def raid1_get_bdevs(args):
@@ -170,6 +171,9 @@ def add_assembly_commands(subparsers):
     p.add_argument("--assemble-timeout-s", type=int,
                    help="how long a mirror waits for base bdevs that are missing before it starts "
                         "without them, in seconds; 0: until raid1_start")
+    p.add_argument("--rebuild-limit-mib-s", type=int,
+                   help="how much one rebuild, or one resync, may copy in a second, in MiB; 0: as much "
+                        "as it can")
 
 
 def add_takeover_commands(subparsers):
