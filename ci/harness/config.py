@@ -36,6 +36,7 @@ def stock_mirror(name, legs):
     return ("bdev_raid_create", {"name": name, "raid_level": "raid1", "base_bdevs": legs})
 
 
-def mirror(name, legs, superblock=False):
+def mirror(name, legs, superblock=False, **metadata):
     """A mirror of ours: as SPDK's own one, without metadata unless it is asked for."""
-    return ("raid1_create", {"name": name, "base_bdevs": legs, "superblock": superblock})
+    return ("raid1_create",
+            {"name": name, "base_bdevs": legs, "superblock": superblock, **metadata})

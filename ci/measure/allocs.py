@@ -45,8 +45,7 @@ def count(mirror, pattern, depth, counter, preload):
 
 def recorded(name, legs):
     """A mirror with metadata, of legs that are equal."""
-    method, params = config.mirror(name, legs)
-    return method, {**params, "superblock": True, "sync": "assume_clean"}
+    return config.mirror(name, legs, superblock=True, sync="assume_clean")
 
 
 def report(ours):
@@ -65,7 +64,7 @@ def report(ours):
                 for depth in DEPTHS:
                     calls, requests = count(mirror, pattern, depth, counter, preload)
                     each = calls / requests
-                    if name == "raid1":
+                    if name != "bdev_raid":
                         good = good and each <= ALLOCATIONS_PER_REQUEST_MAX
                     lines.append(f"| {name} | {pattern} | {depth} | {requests} | {calls} | "
                                  f"{each:.7f} |")

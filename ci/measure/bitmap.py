@@ -20,11 +20,10 @@ SMALL_REGION_KIB = 16
 def document(**metadata):
     """Two legs in memory, and a mirror of them."""
     legs = [config.malloc(leg, LEG_MIB) for leg in LEGS]
-    name, params = config.mirror("M", LEGS)
-    return config.document([*legs, (name, {**params, **metadata})])
+    return config.document([*legs, config.mirror("M", LEGS, **metadata)])
 
 
-WITHOUT = {"superblock": False}
+WITHOUT = {}
 WITH = {"superblock": True, "sync": "assume_clean"}
 
 
