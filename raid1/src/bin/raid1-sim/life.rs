@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::checker::{Checker, Value as Content};
 use crate::disk::Disk;
 use crate::lives::Death;
-use crate::media::{Media, RESERVED_BYTES, blocks};
+use crate::media::{self, Media, RESERVED_BYTES, blocks};
 use crate::passed::Passed;
 use crate::plan::{Act, Fate, NUM_BLOCKS, Plan, Since};
 use crate::run::{MIRROR, expect_progress};
@@ -236,12 +236,11 @@ fn create(plan: &Plan, first: Option<usize>) -> Value {
 
 /// The metadata of some disks.
 pub(crate) fn read(disks: &[Disk]) -> Media {
-    let reserved = |disk: &Disk| match disk.has_room(blocks(RESERVED_BYTES)) {
-        true => disk.blocks(0, blocks(RESERVED_BYTES)).to_vec(),
-        false => Vec::new(),
+    let own = |disk: &Disk| {
+        let has_room = disk.has_room(blocks(RESERVED_BYTES));
+        media::own(has_room.then(|| disk.blocks(0, blocks(RESERVED_BYTES)))?)
     };
-    let reserved: Vec<_> = disks.iter().map(reserved).collect();
-    Media::read(reserved.iter().map(Vec::as_slice))
+    Media::of(disks.iter().map(own))
 }
 
 /// Has the legs come, and waits for the mirror. None if there is none in this life.

@@ -93,25 +93,28 @@ impl Superblock {
     }
 }
 
+/// A leg's superblock, and the regions that it says may be written to.
+pub(crate) type Own = (Superblock, Vec<bool>);
+
+/// Reads the metadata of a leg from its reserved bytes.
+pub(crate) fn own(reserved: &[u8]) -> Option<Own> {
+    let superblock = Superblock::of(reserved)?;
+    let intent = superblock.intent(reserved);
+    Some((superblock, intent))
+}
+
 /// The legs of a run as their metadata has them, by index.
 #[derive(Clone, Debug)]
 pub(crate) struct Media {
-    /// Each leg's own superblock, and the regions that may be written to.
-    legs: Vec<Option<(Superblock, Vec<bool>)>>,
+    legs: Vec<Option<Own>>,
     /// The index of a leg with the newest one.
     newest: Option<usize>,
 }
 
 impl Media {
-    /// Reads them: of each leg the reserved bytes.
-    pub(crate) fn read<'a>(legs: impl Iterator<Item = &'a [u8]>) -> Self {
-        let legs: Vec<_> = legs
-            .map(|leg| {
-                let superblock = Superblock::of(leg)?;
-                let intent = superblock.intent(leg);
-                Some((superblock, intent))
-            })
-            .collect();
+    /// Puts together what is [`Own`] to each leg.
+    pub(crate) fn of(legs: impl Iterator<Item = Option<Own>>) -> Self {
+        let legs: Vec<_> = legs.collect();
         let generation = |index: &usize| legs[*index].as_ref().map(|(own, _)| own.generation);
         let newest = (0..legs.len())
             .filter(|index| legs[*index].is_some())
@@ -240,7 +243,7 @@ mod tests {
     #[test]
     fn the_newest_is_right() {
         let legs = [leg(4, 0, &[1, 1]), leg(5, 1, &[3, 1])];
-        let media = Media::read(legs.iter().map(Vec::as_slice));
+        let media = Media::of(legs.iter().map(|leg| own(leg)));
         assert_eq!(media.newest().unwrap().generation, 5);
         assert!(!media.is_in_sync(0) && media.is_in_sync(1));
         assert!(media.is_member(0) && !media.is_member(2));
@@ -252,7 +255,7 @@ mod tests {
         let mut torn = leg(4, 0, &[1, 1, 1]);
         let newer = leg(5, 0, &[1, 1, 3]);
         torn[64 << 10..][..512].copy_from_slice(&newer[64 << 10..][..512]);
-        let media = Media::read([torn.as_slice()].into_iter());
+        let media = Media::of([own(&torn)].into_iter());
         assert_eq!(media.newest().unwrap().generation, 4);
     }
 }

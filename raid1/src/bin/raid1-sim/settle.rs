@@ -5,7 +5,7 @@ use std::time::Duration;
 use barespdk::bdev::Channel;
 use barespdk::runtime;
 
-use crate::media::Media;
+use crate::media::{self, Media};
 use crate::run::expect_progress;
 use crate::world::World;
 use crate::{client, content, leg, life, verdict};
@@ -17,11 +17,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 const PERIOD: Duration = Duration::from_millis(20);
 
 /// What the metadata of the legs says now.
-fn media() -> Media {
-    let legs: Vec<_> = (0..).map_while(leg::get).collect();
-    let reserved = legs.iter().map(|leg| leg.with_reserved(<[u8]>::to_vec));
-    let reserved: Vec<_> = reserved.collect();
-    Media::read(reserved.iter().map(Vec::as_slice))
+fn read() -> Media {
+    let legs = (0..).map_while(leg::get);
+    Media::of(legs.map(|leg| leg.with_reserved(media::own)))
 }
 
 fn is_there(index: usize) -> bool {
@@ -34,7 +32,7 @@ pub(crate) async fn settle(channel: &Channel) {
     let legs: Vec<_> = (0..).map_while(leg::get).collect();
     legs.iter().for_each(|leg| leg.heals());
     legs.iter().for_each(|leg| leg.evicts());
-    let now = media();
+    let now = read();
     for index in 0..legs.len() {
         if is_there(index) && now.is_in_sync(index) {
             continue;
@@ -49,7 +47,7 @@ pub(crate) async fn settle(channel: &Channel) {
     wait(legs.len(), until_clear).await;
     client::read_all(channel).await;
     legs.iter().for_each(|leg| leg.evicts());
-    let media = media();
+    let media = read();
     let contents: Vec<_> = (0..)
         .zip(&legs)
         .filter(|(index, _)| media.is_in_sync(*index))
@@ -70,7 +68,7 @@ pub(crate) async fn settle(channel: &Channel) {
 async fn wait(legs: usize, until_clear: bool) {
     let mut waited = Duration::ZERO;
     loop {
-        let media = media();
+        let media = read();
         let lags = |leg: &usize| {
             media.is_member(*leg)
                 && !(media.is_in_sync(*leg) && (media.is_clear(*leg) || !until_clear))
@@ -94,7 +92,7 @@ async fn wait(legs: usize, until_clear: bool) {
 
 /// The mirror was stopped in order: its metadata must say so.
 pub(crate) fn stopped() {
-    let media = media();
+    let media = read();
     let Some(newest) = media.newest() else {
         return;
     };
