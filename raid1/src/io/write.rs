@@ -215,11 +215,9 @@ async fn outcome_of(
             // so do files in Linux.
             keeper::demote(mirror, slot, "it failed a flush").await
         } else {
-            // This fault is seen where legs are ejected often.
-            let tries = match planted::is("ejected_leg_read_on") {
-                true => 0,
-                false => FAILED_RETRIES,
-            };
+            // These faults are seen where legs are ejected often.
+            let often = planted::is("ejected_leg_read_on") || planted::is("leg_dropped_at_once");
+            let tries = if often { 0 } else { FAILED_RETRIES };
             send_again(mirror, channel, request, slot, tries).await
                 || keeper::eject(mirror, slot, FAILED_WRITE).await
         };
