@@ -18,7 +18,7 @@ pub(crate) struct Arguments {
     #[arg(long, default_value_t = 1)]
     pub(crate) seed: u64,
 
-    /// How many seeds to run, one after the other
+    /// How many seeds to run
     #[arg(long, default_value_t = 1, value_name = "N")]
     pub(crate) seeds: u64,
 
@@ -30,6 +30,14 @@ pub(crate) struct Arguments {
     #[arg(long, value_name = "S", conflicts_with = "seeds")]
     pub(crate) seconds: Option<u64>,
 
+    /// Run so many at a time [default: as many as there are processors]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
+
+    /// Go on after a seed that fails, and say which do
+    #[arg(long)]
+    pub(crate) keep_going: bool,
+
     /// Print what happens in the run
     #[arg(long)]
     pub(crate) trace: bool,
@@ -39,10 +47,10 @@ pub(crate) struct Arguments {
     pub(crate) no_shrink: bool,
 
     /// Run with a fault that was put in on purpose; needs a build with `--cfg planted`
-    #[arg(long, value_name = "FAULT", value_parser = clap::builder::PossibleValuesParser::new(FAULTS))]
+    #[arg(long, value_name = "FAULT", value_parser = clap::builder::PossibleValuesParser::new(FAULTS.map(|fault| fault.name)))]
     pub(crate) plant: Option<String>,
 
-    /// Print the names of the faults that can be planted
+    /// Print the names of the faults that can be planted, each with a seed that finds it
     #[arg(long)]
     pub(crate) list_planted: bool,
 

@@ -27,6 +27,7 @@ mod run;
 mod settle;
 mod shrink;
 mod trial;
+mod trials;
 mod verdict;
 mod world;
 
@@ -41,7 +42,9 @@ use plan::Plan;
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     if arguments.list_planted {
-        planted::FAULTS.iter().for_each(|fault| println!("{fault}"));
+        for planted::Fault { name, seed } in planted::FAULTS {
+            println!("{name} {seed}");
+        }
         return ExitCode::SUCCESS;
     }
     if let Some(Err(error)) = arguments.plant.as_deref().map(planted::plant) {
@@ -61,5 +64,5 @@ fn main() -> ExitCode {
             }
         }
     }
-    trial::all(&arguments)
+    trials::all(&arguments)
 }

@@ -1,95 +1,23 @@
-//! Runs as processes of their own, so that one that dies or never ends is only a run that failed.
+//! A run as a process of its own, so that one that dies or never ends is only a run that failed.
 
 use std::collections::HashSet;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::process::ExitStatusExt as _;
-use std::process::{Command, ExitCode, ExitStatus, Stdio};
-use std::time::{Duration, Instant};
-
-use indicatif::{ProgressBar, ProgressStyle};
+use std::process::{Command, ExitStatus, Stdio};
 
 use crate::arguments::Arguments;
 use crate::passed::Passed;
 use crate::plan::Plan;
-use crate::{life, shrink, verdict};
+use crate::{life, verdict};
 
 /// How a run ended.
 pub(crate) struct Outcome {
     /// What is wrong, if anything.
     pub(crate) fault: Option<String>,
     /// Requests that the legs have had.
-    requests: u64,
+    pub(crate) requests: u64,
     /// All that it printed.
     pub(crate) output: String,
-}
-
-/// Runs seeds until one fails, or all have passed.
-pub(crate) fn all(arguments: &Arguments) -> ExitCode {
-    let begin = Instant::now();
-    let time = arguments.seconds.map(Duration::from_secs);
-    let bar = progress(arguments);
-    let (mut runs, mut requests) = (0_u64, 0_u64);
-    let more = |runs| match time {
-        Some(time) => begin.elapsed() < time,
-        None => runs < arguments.seeds,
-    };
-    while more(runs) {
-        let seed = arguments.seed.wrapping_add(runs);
-        let outcome = match run(arguments, seed, None, arguments.trace) {
-            Ok(outcome) => outcome,
-            Err(error) => {
-                eprintln!("raid1-sim: a run cannot be started: {error}");
-                return ExitCode::from(2);
-            }
-        };
-        if arguments.trace {
-            print!("{}", outcome.output);
-        }
-        if let Some(fault) = outcome.fault {
-            bar.abandon();
-            report(arguments, seed, &fault);
-            return ExitCode::FAILURE;
-        }
-        runs += 1;
-        requests += outcome.requests;
-        bar.set_position(match time {
-            Some(_) => begin.elapsed().as_secs(),
-            None => runs,
-        });
-        bar.set_message(format!("{runs} runs"));
-    }
-    bar.finish_and_clear();
-    let seconds = begin.elapsed().as_secs_f64();
-    let steps = runs * arguments.ops;
-    println!(
-        "no fault: {runs} times {} steps in {seconds:.1} s; {:.0} steps and {:.0} requests of legs a second",
-        arguments.ops,
-        steps as f64 / seconds,
-        requests as f64 / seconds,
-    );
-    ExitCode::SUCCESS
-}
-
-fn progress(arguments: &Arguments) -> ProgressBar {
-    let length = arguments.seconds.unwrap_or(arguments.seeds);
-    if length < 2 {
-        return ProgressBar::hidden();
-    }
-    let style = ProgressStyle::with_template("{wide_bar} {pos}/{len} {msg} {eta}");
-    ProgressBar::new(length).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
-}
-
-fn report(arguments: &Arguments, seed: u64, fault: &str) {
-    println!("seed {seed}: {fault}");
-    if !arguments.no_shrink {
-        shrink::shrink(arguments, seed);
-    }
-    let plant = arguments.plant.as_ref();
-    let plant = plant.map_or_else(String::new, |fault| format!(" --plant {fault}"));
-    println!(
-        "again: raid1-sim --seed {seed} --ops {}{plant} --trace",
-        arguments.ops
-    );
 }
 
 /// Runs one seed in a process of its own, with all of its steps or only those that are to be kept.
