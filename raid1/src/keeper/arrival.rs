@@ -256,7 +256,12 @@ impl Keeper {
             }
         }
         self.rebuilds[slot.index()] = None;
-        self.missed[slot.index()] = None;
+        // What was copied since the last checkpoint may be lost, if a flush has failed whose submitter is
+        // about to tell: the one above then found nothing more to fail.
+        if let Some(missed) = self.missed[slot.index()].take() {
+            self.quiet_lately.insert_from(&missed);
+        }
+        self.demoted.remove(slot);
         if !device.legs.lock().promote(slot) {
             return;
         }

@@ -14,6 +14,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
+use core::sync::atomic::Ordering;
 
 use barespdk::errno::Errno;
 use barespdk::{log_error, log_warn, planted, runtime};
@@ -139,6 +140,7 @@ impl Keeper {
             );
             news::of_leg(news::LEG_OUT, self.mirror.name(), &base);
             self.unfinished.insert(slot);
+            self.demoted.remove(slot);
             self.stop_rebuild(slot);
         }
         taken
@@ -194,6 +196,8 @@ impl Keeper {
                         "raid1 {}: no base bdev can record what has failed: writes fail until one can",
                         self.mirror.name()
                     );
+                    // It may have lost other things that it was to flush, and nobody else is told.
+                    self.device().has_lost.store(true, Ordering::Relaxed);
                     return Err(Errno::EIO);
                 }
             }
@@ -215,8 +219,13 @@ impl Keeper {
                     missed.insert_all(device.all_regions());
                 }
             }
-            // Nobody reads from it, and it is copied to before anybody does.
-            Standing::Leaving | Standing::Out => return !self.unfinished.contains(slot),
+            // Nobody reads from it, but it would be believed to lack only what it has missed.
+            Standing::Leaving | Standing::Out => {
+                if self.note_lost(slot) {
+                    self.unfinished.insert(slot);
+                }
+                return !self.unfinished.contains(slot) || self.finish().await.is_ok();
+            }
         }
         let base = self.name_of(slot);
         log_warn!(
@@ -228,27 +237,27 @@ impl Keeper {
         let copied_to = device.legs.lock().of_standing(Standing::Rebuilding);
         for slot in copied_to.iter() {
             self.stop_rebuild(slot);
+            self.note_lost(slot);
         }
-        let stopped = self.each(move |channel| channel.stop_reading(slot)).await;
-        if stopped.is_err() {
-            return false;
-        }
-        for slot in copied_to.iter() {
-            self.note_missed(slot);
-            if let Some(missed) = &self.missed[slot.index()] {
-                missed.insert_from(&self.quiet_lately);
-                missed.insert_from(&self.quiet_before);
-            }
-        }
-        let failed = self.record_state(copied_to).await;
+        self.demoted = self.demoted.or(copied_to);
+        self.finish_demotions().await.is_ok()
+    }
+
+    /// Has nobody read from the legs that are to be rebuilt, records that, and rebuilds them. Where it fails
+    /// it can be tried again.
+    pub(super) async fn finish_demotions(&mut self) -> Result<(), Errno> {
+        let demoted = self.demoted;
+        self.each(move |channel| demoted.iter().for_each(|slot| channel.stop_reading(slot)))
+            .await?;
+        let failed = self.record_state(demoted).await;
         let recorded = match self.leave_all(failed) {
-            Ok(false) => true,
-            Ok(true) => self.finish().await.is_ok(),
-            Err(_) => false,
+            Ok(true) => self.finish().await,
+            left => left.map(drop),
         };
-        for slot in copied_to.iter() {
-            self.start_rebuild(slot).await;
+        if recorded.is_ok() {
+            self.demoted = LegSet::EMPTY;
         }
+        self.take_up().await;
         recorded
     }
 
@@ -276,10 +285,8 @@ impl Keeper {
             }
             (legs.in_sync(), legs.of_standing(Standing::Rebuilding))
         };
-        let unequal = device
-            .regions
-            .as_ref()
-            .is_some_and(|regions| regions.unequal.count() > 0);
+        let regions = device.regions.as_ref();
+        let unequal = regions.is_some_and(|regions| !regions.unequal.is_empty());
         let superblock = &mut record.superblock;
         superblock.source = in_sync
             .iter()
@@ -315,5 +322,17 @@ impl Keeper {
             Some(regions) => missed.insert_from(&regions.dirty),
             None => missed.insert_all(device.all_regions()),
         }
+    }
+
+    /// A leg has failed a flush: it lacks what was written not long ago, too. Whether that is new.
+    fn note_lost(&mut self, slot: Slot) -> bool {
+        self.note_missed(slot);
+        let Some(missed) = &self.missed[slot.index()] else {
+            return false;
+        };
+        let before = missed.count();
+        missed.insert_from(&self.quiet_lately);
+        missed.insert_from(&self.quiet_before);
+        missed.count() != before
     }
 }

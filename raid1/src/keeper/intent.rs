@@ -107,9 +107,6 @@ impl Keeper {
 
     /// Clears the marks of regions that nobody has written to since the last time.
     pub(super) async fn sweep(&mut self) {
-        if !self.unfinished.is_empty() {
-            let _tried_again_next_time = self.finish().await;
-        }
         let mirror = self.mirror.clone();
         let device = mirror.device();
         let Some(regions) = &device.regions else {
@@ -123,6 +120,8 @@ impl Keeper {
                 (!touched || planted::is("clear_early")) && !regions.unequal.contains(*region)
             })
             .collect();
+        core::mem::swap(&mut self.quiet_before, &mut self.quiet_lately);
+        self.quiet_lately.clear();
         if quiet.is_empty() {
             return;
         }
@@ -143,8 +142,6 @@ impl Keeper {
             .into_iter()
             .filter(|region| !regions.dirty.contains(*region))
             .collect();
-        core::mem::swap(&mut self.quiet_before, &mut self.quiet_lately);
-        self.quiet_lately.clear();
         cleared.iter().for_each(|region| {
             self.quiet_lately.insert(*region);
         });

@@ -43,7 +43,7 @@ use self::recovery::Recovery;
 pub(crate) use self::report::Report;
 use crate::channel::Channel;
 use crate::format::BitmapId;
-use crate::legs::{LEGS_MAX, LegSet, Slot};
+use crate::legs::{LEGS_MAX, LegSet, Slot, Standing};
 use crate::mirror::Mirror;
 use crate::region_map::RegionMap;
 use crate::regions::Regions;
@@ -60,8 +60,10 @@ pub(crate) struct Keeper {
     missed: [Option<Arc<RegionMap>>; LEGS_MAX],
     /// Legs that leave, but that is not recorded, or not known to all threads, yet.
     unfinished: LegSet,
-    /// Regions that the last sweeps have cleared. A leg that has failed a flush since may lack them: the
-    /// sweep's own flush may have found nothing more to fail.
+    /// The same of legs that are to be rebuilt.
+    demoted: LegSet,
+    /// Regions that the last sweeps have cleared, and what legs lacked that are in sync since. A leg that
+    /// has failed a flush may lack them: the keeper's own flush may have found nothing more to fail.
     quiet_lately: RegionMap,
     quiet_before: RegionMap,
     /// Who copies what a leg lacks.
@@ -93,6 +95,7 @@ impl Keeper {
             record,
             missed,
             unfinished: LegSet::EMPTY,
+            demoted: LegSet::EMPTY,
             quiet_lately,
             quiet_before,
             rebuilds: [const { None }; LEGS_MAX],
@@ -108,21 +111,21 @@ impl Keeper {
     }
 
     async fn keep(mut self) {
-        self.begin().await;
+        // Goes on with what the mirror was doing when it was last seen.
+        self.take_up().await;
         let mirror = self.mirror.clone();
         let desk = &mirror.device().desk;
         let mut pause = runtime::sleep(QUIET);
         loop {
             self.tell();
             let mut next = core::pin::pin!(desk.take());
-            let sweeps = self.record.is_some();
             let jobs = poll_fn(|cx| match next.as_mut().poll(cx) {
                 Poll::Ready(jobs) => Poll::Ready(Some(jobs)),
-                Poll::Pending if sweeps => Pin::new(&mut pause).poll(cx).map(|_| None),
-                Poll::Pending => Poll::Pending,
+                Poll::Pending => Pin::new(&mut pause).poll(cx).map(|_| None),
             })
             .await;
             let Some(jobs) = jobs else {
+                self.try_again().await;
                 self.sweep().await;
                 self.checkpoint_all().await;
                 self.take_up().await;
@@ -164,26 +167,25 @@ impl Keeper {
         }
     }
 
-    /// Goes on with what a mirror was doing when it was last seen.
-    async fn begin(&mut self) {
-        self.take_up().await;
+    /// Tries to end what could not be ended when it was begun.
+    async fn try_again(&mut self) {
+        if !self.unfinished.is_empty() {
+            let _next_time = self.finish().await;
+        }
+        if !self.demoted.is_empty() {
+            let _next_time = self.finish_demotions().await;
+        }
     }
 
     /// Begins what is to be copied, and is not.
     async fn take_up(&mut self) {
         let mirror = self.mirror.clone();
         let device = mirror.device();
-        let rebuilding = device
-            .legs
-            .lock()
-            .of_standing(crate::legs::Standing::Rebuilding);
-        let unequal = device
-            .regions
-            .as_ref()
-            .is_some_and(|regions| regions.unequal.count() > 0);
-        if unequal && self.resync.is_none() {
+        let regions = device.regions.as_ref();
+        if regions.is_some_and(|regions| !regions.unequal.is_empty()) && self.resync.is_none() {
             self.start_resync();
         }
+        let rebuilding = device.legs.lock().of_standing(Standing::Rebuilding);
         for slot in rebuilding.iter() {
             if self.rebuilds[slot.index()].is_none() {
                 self.start_rebuild(slot).await;

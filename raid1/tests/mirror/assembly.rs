@@ -12,19 +12,19 @@ use crate::support::{
 };
 
 /// Of a leg: the metadata, and four regions.
-const NUM_BLOCKS: usize = 5 << 11;
+pub(crate) const NUM_BLOCKS: usize = 5 << 11;
 
 /// Where the mirror's first block is on a leg.
-const DATA: usize = 1 << 11;
+pub(crate) const DATA: usize = 1 << 11;
 
 /// Blocks of a region.
-const REGION: u64 = 1 << 11;
+pub(crate) const REGION: u64 = 1 << 11;
 
-fn blank(name: &str) -> Result<Bdev<Rig>, Failure> {
+pub(crate) fn blank(name: &str) -> Result<Bdev<Rig>, Failure> {
     Rig::of(name, vec![0; NUM_BLOCKS * BLOCK_SIZE])
 }
 
-async fn create(legs: &[&str]) -> Outcome {
+pub(crate) async fn create(legs: &[&str]) -> Outcome {
     let params = format!(r#"{{"name":"M","base_bdevs":{legs:?},"sync":"assume_clean"}}"#);
     rpc_done("raid1_create", &params).await
 }
@@ -38,7 +38,7 @@ async fn all() -> Result<String, Failure> {
 }
 
 /// Waits until what is told of mirrors has a text.
-async fn told(text: &str) -> Outcome {
+pub(crate) async fn told(text: &str) -> Outcome {
     let start = Instant::now();
     loop {
         let list = all().await?;
@@ -53,7 +53,7 @@ async fn told(text: &str) -> Outcome {
 }
 
 /// Waits until the mirror is there, with so many legs in sync.
-async fn online(legs: usize) -> Outcome {
+pub(crate) async fn online(legs: usize) -> Outcome {
     told(&format!(
         r#""state":"online","raid_level":"raid1","superblock":true,"num_base_bdevs":2,"num_base_bdevs_discovered":{legs},"num_base_bdevs_operational":{legs}"#
     ))
@@ -61,7 +61,7 @@ async fn online(legs: usize) -> Outcome {
 }
 
 /// Takes legs away. What is on them.
-async fn unplug(legs: Vec<Bdev<Rig>>) -> Result<Vec<Vec<u8>>, Failure> {
+pub(crate) async fn unplug(legs: Vec<Bdev<Rig>>) -> Result<Vec<Vec<u8>>, Failure> {
     let mut contents = Vec::new();
     for leg in legs {
         leg.unregister().await?;
@@ -82,7 +82,7 @@ async fn stopped() -> Result<[Vec<u8>; 2], Failure> {
         .map_err(|_| Failure("two legs were made".into()))
 }
 
-async fn delete(legs: Vec<Bdev<Rig>>) -> Outcome {
+pub(crate) async fn delete(legs: Vec<Bdev<Rig>>) -> Outcome {
     rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
     unplug(legs).await?;
     check!(!all().await?.contains(r#""name":"M""#));

@@ -2,6 +2,7 @@
 
 mod assembly;
 mod crew;
+mod flush;
 #[path = "../../../core/tests/harness/mod.rs"]
 mod harness;
 mod names;
@@ -34,6 +35,8 @@ const TESTS: &[harness::Test] = tests! {
         after_a_stop, whatever_the_order_and_the_names, without_a_leg_that_comes_later,
         without_a_leg_when_it_has_waited, not_of_histories_that_went_apart, not_of_copies,
         after_a_crash, after_a_crash_of_the_start, not_where_the_name_is_taken;
+    flush:
+        at_the_end_of_a_rebuild, of_metadata_on_the_last_leg;
     removal:
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
     names:

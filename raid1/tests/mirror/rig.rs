@@ -16,6 +16,9 @@ use crate::support::{Failure, pause};
 pub(crate) const BLOCK_SIZE: usize = 512;
 const NUM_BLOCKS: usize = 64;
 
+/// Of a leg of a mirror with metadata: how much of it comes before the data.
+const METADATA_BLOCKS: u64 = (1 << 20) / BLOCK_SIZE as u64;
+
 /// A leg, with its switches.
 #[derive(Default)]
 pub(crate) struct Rig {
@@ -30,6 +33,13 @@ pub(crate) struct Rig {
     pub(crate) bad_flushes: AtomicUsize,
     /// Writes wait, until this is off or a reset gives them up.
     pub(crate) holds_writes: AtomicBool,
+    /// The same, but of what a mirror with metadata writes before its data.
+    pub(crate) holds_metadata: AtomicBool,
+    /// How many writes have had to wait.
+    pub(crate) held_writes: AtomicUsize,
+    /// Reads wait until this is off, but for so many that come before.
+    pub(crate) holds_reads: AtomicBool,
+    pub(crate) free_reads: AtomicUsize,
     /// Resets wait until this is off.
     pub(crate) holds_resets: AtomicBool,
     pub(crate) bad_resets: AtomicUsize,
@@ -70,8 +80,18 @@ impl Rig {
         self.content.lock().unwrap()[block * BLOCK_SIZE]
     }
 
+    /// It has forgotten what was on it from a block on.
+    pub(crate) fn lose_from(&self, block: usize) {
+        self.content.lock().unwrap()[block * BLOCK_SIZE..].fill(0);
+    }
+
     async fn read(&self, request: &Request<'_>) -> Status {
         self.reads.fetch_add(1, SeqCst);
+        if !take_one(&self.free_reads) {
+            while self.holds_reads.load(SeqCst) {
+                pause(Duration::from_micros(200)).await;
+            }
+        }
         if take_one(&self.bad_reads) || request.buffer().await.is_err() {
             return Status::Failed;
         }
@@ -90,7 +110,13 @@ impl Rig {
             return Status::Failed;
         }
         let resets = self.resets.load(SeqCst);
-        while self.holds_writes.load(SeqCst) {
+        let is_metadata = request.offset_blocks() < METADATA_BLOCKS;
+        let is_held =
+            || self.holds_writes.load(SeqCst) || is_metadata && self.holds_metadata.load(SeqCst);
+        if is_held() {
+            self.held_writes.fetch_add(1, SeqCst);
+        }
+        while is_held() {
             pause(Duration::from_micros(200)).await;
             // Also of a write that is let go just then.
             if self.resets.load(SeqCst) != resets {
