@@ -1,6 +1,11 @@
 //! The process's arena of SPDK memory.
 
-use crate::{buf::DmaBuf, error::AllocError, shared::SharedArena, spdk::SpdkBacking};
+use crate::{
+    buf::DmaBuf,
+    error::AllocError,
+    shared::SharedArena,
+    spdk::{self, SpdkBacking},
+};
 
 static GLOBAL: SharedArena<SpdkBacking> = SharedArena::new(SpdkBacking::ANY);
 
@@ -9,12 +14,19 @@ pub fn global() -> &'static SharedArena<SpdkBacking> {
     &GLOBAL
 }
 
+/// For who ends SPDK's environment, before `spdk_env_fini`: gives back what is free, and has all
+/// allocations of SPDK's memory fail from now on, in whatever arena. What is in use stays good memory.
+pub fn end() {
+    GLOBAL.trim();
+    spdk::end();
+}
+
 impl DmaBuf {
     /// Allocates `len` bytes aligned to `align` from [`global`]. They are initialised, but hold anything.
     ///
     /// # Errors
     ///
-    /// See [`Reason`](crate::Reason). Before SPDK's environment is initialised memory is exhausted.
+    /// See [`Reason`](crate::Reason). Where there is no SPDK that runs, memory is exhausted.
     pub fn new(len: usize, align: usize) -> Result<Self, AllocError> {
         GLOBAL.alloc(len, align)
     }
@@ -23,7 +35,7 @@ impl DmaBuf {
     ///
     /// # Errors
     ///
-    /// See [`Reason`](crate::Reason). Before SPDK's environment is initialised memory is exhausted.
+    /// See [`Reason`](crate::Reason). Where there is no SPDK that runs, memory is exhausted.
     pub fn zeroed(len: usize, align: usize) -> Result<Self, AllocError> {
         GLOBAL.alloc_zeroed(len, align)
     }

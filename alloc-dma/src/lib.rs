@@ -58,7 +58,7 @@ pub use class::{BLOCK_BYTES_MAX, BLOCK_BYTES_MIN, LARGE_BYTES_MAX};
 pub use context::{Context, OsThread};
 pub use error::{AllocError, CheckError, OverrunError, Reason};
 #[cfg(not(loom))]
-pub use global::global;
+pub use global::{end, global};
 pub use local::LocalArena;
 pub use shared::SharedArena;
 pub use spdk::{SpdkBacking, SpdkThread};

@@ -234,6 +234,14 @@ impl Pool {
         self.chunks.remove_if(|_| true)
     }
 
+    /// Takes out a page of the chunk table, if there are no chunks.
+    pub(crate) fn remove_empty_page(&mut self) -> Option<NonNull<u8>> {
+        if self.chunk_bytes > 0 {
+            return None;
+        }
+        self.chunks.remove_page()
+    }
+
     /// Takes out a page of the chunk table. All chunks must have been taken out.
     pub(crate) fn remove_page(&mut self) -> Option<NonNull<u8>> {
         self.chunks.remove_page()

@@ -110,7 +110,10 @@ fn try_large(
     Some(block)
 }
 
-/// Gives chunks back none of whose blocks is in use; returns how many bytes.
+/// Gives chunks back none of whose blocks is in use, and with the last one their table; returns how many
+/// bytes.
+///
+/// As with [`take`], one thread at a time.
 pub(crate) fn trim(cell: &impl PoolCell, backing: &impl Backing) -> usize {
     cell.with(Pool::join);
     let mut released = 0;
@@ -119,6 +122,11 @@ pub(crate) fn trim(cell: &impl PoolCell, backing: &impl Backing) -> usize {
         // have left the lists with it.
         unsafe { backing.release(chunk.base, chunk.bytes, BLOCK_BYTES_MAX) };
         released += chunk.bytes;
+    }
+    while let Some(page) = cell.with(Pool::remove_empty_page) {
+        // SAFETY: reserved by `grow` with this size and alignment, and there is nothing to record.
+        unsafe { backing.release(page, PAGE_BYTES, PAGE_ALIGN) };
+        released += PAGE_BYTES;
     }
     released
 }

@@ -176,7 +176,8 @@ impl<B: Backing> SharedArena<B> {
         })
     }
 
-    /// Gives chunks back to the backing that are wholly free; returns how many bytes.
+    /// Gives chunks back to the backing that are wholly free, and with the last one the arena's records of
+    /// them; returns how many bytes.
     ///
     /// It sorts the free blocks, and others wait for the lock meanwhile: milliseconds, if a chunk was
     /// split to its smallest blocks. It is not for the way of an I/O.

@@ -261,7 +261,9 @@ impl<'a> App<'a> {
         // this call returns.
         let code = unsafe { ffi::spdk_app_start(&raw mut opts, Some(started), context.cast()) };
         RUNNING.store(ptr::null_mut(), Ordering::Release);
-        // SAFETY: once, after `spdk_app_start`, on its thread.
+        #[cfg(not(loom))]
+        crate::dma::end();
+        // SAFETY: once, after `spdk_app_start`, on its thread; no call of the environment is under way.
         unsafe { ffi::spdk_app_fini() };
         Ok(code)
     }

@@ -45,7 +45,8 @@ pub(crate) fn pages_at_hand() -> Pages {
     }
 }
 
-/// Starts the environment on this thread, once a process.
+/// Starts the environment on this thread, once a process, and makes an app thread: only then is there
+/// memory.
 pub(crate) fn start(pages: Pages) {
     // SAFETY: the options are plain C data, valid as zeroes, and filled with defaults. Their strings
     // are literals.
@@ -69,6 +70,9 @@ pub(crate) fn start(pages: Pages) {
         opts.env_context = arguments.as_ptr().cast_mut().cast();
         assert_eq!(spdk_env_init(&opts), 0, "SPDK's environment did not start");
     }
+    let early = barespdk_alloc_dma::DmaBuf::new(4096, 4096);
+    assert!(early.is_err(), "memory before there are threads");
+    new_thread();
 }
 
 /// Makes an SPDK thread, which runs nothing by itself.
@@ -94,6 +98,7 @@ pub(crate) fn run_on<R>(thread: *mut spdk_thread, f: impl FnOnce() -> R) -> R {
 
 /// Ends the environment, on the thread that started it.
 pub(crate) fn stop() {
-    // SAFETY: started, on this thread, and the memory of the arenas is not used after it.
+    barespdk_alloc_dma::end();
+    // SAFETY: started, on this thread, and nobody asks for memory any more.
     unsafe { spdk_env_fini() };
 }
