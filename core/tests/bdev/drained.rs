@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use barespdk::bdev::{Channel, Status};
+use barespdk::cpuset::Cpuset;
 use barespdk::errno::Errno;
 use barespdk::module::Request;
 
@@ -170,6 +171,10 @@ pub(crate) async fn while_the_bdev_changes() -> Outcome {
 
 /// A bdev that has lost its name, as it goes, is not mistaken for the one that has it now.
 pub(crate) async fn another_has_its_name() -> Outcome {
+    if Cpuset::of_application().iter().count() < 2 {
+        // One would wait for the other on one core.
+        return Ok(());
+    }
     let lab = Lab::new(when_open).make("renamed", 512, 100)?;
     let thread = other_core("lingers")?;
     let desc = open("renamed")?;
@@ -188,6 +193,8 @@ pub(crate) async fn another_has_its_name() -> Outcome {
     });
     let mut going = Box::pin(lab.unregister());
     check!(poll_once(&mut going).await.is_pending());
+    // Spares the log: until then the name is taken.
+    a_moment().await;
     let mut other = None;
     check!(
         until(|| {
