@@ -178,13 +178,14 @@ pub(crate) async fn another_has_its_name() -> Outcome {
     let lab = Lab::new(when_open).make("renamed", 512, 100)?;
     let thread = other_core("lingers")?;
     let desc = open("renamed")?;
-    let is_held = Arc::new(AtomicBool::new(true));
+    let [is_held, has_closed] = [true, false].map(|value| Arc::new(AtomicBool::new(value)));
     let lingers = thread.spawn({
-        let is_held = Arc::clone(&is_held);
+        let (is_held, has_closed) = (Arc::clone(&is_held), Arc::clone(&has_closed));
         || async move {
             // The channel goes by a message to this thread, which takes none until then.
             drop(Channel::new(&desc)?);
             drop(desc);
+            has_closed.store(true, Ordering::SeqCst);
             while is_held.load(Ordering::SeqCst) {
                 std::thread::yield_now();
             }
@@ -193,7 +194,7 @@ pub(crate) async fn another_has_its_name() -> Outcome {
     });
     let mut going = Box::pin(lab.unregister());
     check!(poll_once(&mut going).await.is_pending());
-    // Spares the log: until then the name is taken.
+    check!(until(|| has_closed.load(Ordering::SeqCst)).await);
     a_moment().await;
     let mut other = None;
     check!(
