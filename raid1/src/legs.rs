@@ -1,5 +1,6 @@
 //! Which base bdevs a mirror has, and which it has lost: what all its threads agree on.
 
+use alloc::string::String;
 use alloc::vec::Vec;
 
 use crate::leg::Leg;
@@ -133,6 +134,8 @@ pub(crate) enum Standing {
 #[derive(Debug)]
 struct Place {
     leg: Option<Leg>,
+    /// The bdev of the leg that was taken out last. It may not be closed yet.
+    taken_out: Option<String>,
     standing: Standing,
 }
 
@@ -156,12 +159,13 @@ pub(crate) enum TakeOut {
 impl Legs {
     /// Legs by slot, with what they are; none where a slot has lost its leg.
     pub(crate) fn new(legs: Vec<(Option<Leg>, Standing)>) -> Self {
-        let place = |(leg, standing): (Option<Leg>, Standing)| match leg {
-            Some(_) => Place { leg, standing },
-            None => Place {
-                leg,
-                standing: Standing::Out,
+        let place = |(leg, standing): (Option<Leg>, Standing)| Place {
+            standing: match leg {
+                Some(_) => standing,
+                None => Standing::Out,
             },
+            leg,
+            taken_out: None,
         };
         Self {
             places: legs.into_iter().map(place).collect(),
@@ -282,7 +286,17 @@ impl Legs {
             return None;
         }
         place.standing = Standing::Out;
-        place.leg.take()
+        let leg = place.leg.take()?;
+        place.taken_out = Some(leg.desc.name().into());
+        Some(leg)
+    }
+
+    /// Whether a bdev, by its own name, is on its way out, or was taken out last of a slot.
+    pub(crate) fn parts_with(&self, bdev: &str) -> bool {
+        self.places.iter().any(|place| match &place.leg {
+            Some(leg) => place.standing == Standing::Leaving && leg.is(bdev),
+            None => place.taken_out.as_deref() == Some(bdev),
+        })
     }
 
     /// A slot for one more leg: one that is out and not in `kept`, or a new one.
@@ -297,6 +311,7 @@ impl Legs {
     pub(crate) fn put(&mut self, slot: Slot, leg: Leg) -> Result<(), Leg> {
         let place = Place {
             leg: None,
+            taken_out: None,
             standing: Standing::Out,
         };
         if slot.index() == self.places.len() {

@@ -24,7 +24,8 @@ use crate::region_map::RegionMap;
 /// A bdev, open and claimed, that becomes a leg.
 pub(crate) struct Arrival {
     pub(crate) leg: Leg,
-    /// The slot that it had, if what it has missed since is known.
+    /// The slot that it had, if what it has missed since is known. Where nothing is on it any more, it is
+    /// copied all.
     pub(crate) returns_to: Option<Slot>,
 }
 
@@ -46,7 +47,6 @@ impl Keeper {
         let mirror = self.mirror.clone();
         let device = mirror.device();
         let refused = |errno, reason: &str| (errno, format!("bdev '{}' {reason}", leg.name));
-        let known = returns_to.filter(|slot| self.missed[slot.index()].is_some());
         let slot = {
             let legs = device.legs.lock();
             let free = |slot: &Slot| legs.standing(*slot) == Standing::Out;
@@ -58,19 +58,40 @@ impl Keeper {
         let Some(slot) = slot else {
             return Err(refused(Errno::ENOSPC, "finds no free slot"));
         };
+        let mut is_known = returns_to.is_some() && self.missed[slot.index()].is_some();
         if let Some(record) = &mut self.record {
             record
                 .open(slot, &leg)
                 .map_err(|errno| refused(errno, "cannot be written to"))?;
-            if returns_to.is_none() && !record.wipe(LegSet::of(slot)).await.is_empty() {
+            if is_known {
+                // Another leg may have come, and gone, since this one was looked at: then what the slot has
+                // missed is what that one has.
+                let wanted = record.superblock.legs[slot.index()].uuid;
+                match record.uuid_on(slot).await {
+                    Ok(Some(uuid)) if uuid == wanted => {}
+                    Ok(None) => is_known = false,
+                    Ok(Some(_)) => {
+                        record.close(slot);
+                        return Err(refused(
+                            Errno::EEXIST,
+                            "was in a slot that had another leg since",
+                        ));
+                    }
+                    Err(errno) => {
+                        record.close(slot);
+                        return Err(refused(errno, "cannot be read"));
+                    }
+                }
+            }
+            if !is_known && !record.wipe(LegSet::of(slot)).await.is_empty() {
                 record.close(slot);
                 return Err(refused(Errno::EIO, "failed a write of metadata"));
             }
             let superblock = &mut record.superblock;
             let entry = &mut superblock.legs[slot.index()];
-            let uuid = match returns_to {
-                Some(_) => entry.uuid,
-                None => Uuid::random(),
+            let uuid = match is_known {
+                true => entry.uuid,
+                false => Uuid::random(),
             };
             *entry = LegEntry {
                 uuid,
@@ -102,7 +123,7 @@ impl Keeper {
             return Err(refused(errno, "cannot be reached by all threads"));
         }
         // What was written meanwhile is dirty still, and may have missed it.
-        if known.is_none() {
+        if !is_known {
             let all = device.region_map();
             all.insert_all(device.all_regions());
             self.missed[slot.index()] = Some(Arc::new(all));

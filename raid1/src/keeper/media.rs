@@ -62,6 +62,15 @@ impl Medium {
         }
     }
 
+    /// Reads one unit.
+    pub(super) async fn read(&self, extent: Extent, len: usize) -> Result<DmaBuf, IoError> {
+        let buffer = self.channel.desc().buffer(len);
+        let buffer = buffer.map_err(|_| IoError::Submit(Errno::ENOMEM))?;
+        let (outcome, buffer) = self.channel.read_buf(buffer, extent.offset_blocks).await;
+        outcome?;
+        buffer.ok_or(IoError::Submit(Errno::ENOMEM))
+    }
+
     /// Has what was written survive a loss of power.
     pub(super) async fn flush(&self) -> Result<(), IoError> {
         let desc = self.channel.desc();

@@ -3,11 +3,12 @@
 use alloc::vec::Vec;
 
 use barespdk::errno::Errno;
+use barespdk::uuid::Uuid;
 use barespdk::{log_error, planted};
 
 use super::media::Medium;
 use super::{Missed, words};
-use crate::format::{BitmapId, Layout, SUPERBLOCK_BYTES, Superblock, encode_unit};
+use crate::format::{BitmapId, Layout, SUPERBLOCK_BYTES, Superblock, encode_unit, newest};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
 use crate::regions::Regions;
@@ -121,6 +122,23 @@ impl Record {
             failed = failed.or(self.write_superblock(legs.without(failed)).await);
         }
         failed
+    }
+
+    /// The uuid that a leg has by what is on it; `None` where nothing is.
+    ///
+    /// # Errors
+    /// It cannot be read, or understood.
+    pub(super) async fn uuid_on(&self, slot: Slot) -> Result<Option<Uuid>, Errno> {
+        let medium = self.media[slot.index()].as_ref().ok_or(Errno::ENODEV)?;
+        let len = self.layout.write_unit as usize;
+        let [a, b] = [0, 1].map(|copy| medium.read(self.layout.superblock(copy), len));
+        let (a, b) = (a.await, b.await);
+        let (Ok(a), Ok(b)) = (a, b) else {
+            return Err(Errno::EIO);
+        };
+        let found = newest(a.as_slice(), b.as_slice()).map_err(|_| Errno::EIO)?;
+        let superblock = found.map(|found| found.superblock);
+        Ok(superblock.and_then(|superblock| Some(superblock.own_leg()?.uuid)))
     }
 
     /// Has what was written to legs survive, data too. Which legs have failed.

@@ -1,11 +1,13 @@
 //! `raid1_add_base_bdev {raid_bdev, base_bdev}`.
 
 use alloc::string::ToString;
+use core::time::Duration;
 
-use barespdk::bdev;
+use barespdk::bdev::{self, Access, Desc};
 use barespdk::errno::Errno;
 use barespdk::json::Name;
 use barespdk::rpc::{Params, RpcError};
+use barespdk::runtime;
 
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
 use crate::assembly;
@@ -14,7 +16,11 @@ use crate::fresh;
 use crate::geometry;
 use crate::keeper::{Arrival, Job};
 use crate::leg::Leg;
+use crate::mirror::Mirror;
 use crate::mirrors;
+
+/// How often, and how long each time, one waits for a leg that goes to be closed.
+const CLOSE: (u32, Duration) = (1000, Duration::from_millis(10));
 
 pub(super) async fn add_base_bdev(mut params: Params<'_>) -> Result<bool, RpcError> {
     let name = params.required::<Name<'_, NAME_LEN_MAX>>("raid_bdev")?;
@@ -41,6 +47,7 @@ pub(super) async fn add(name: &str, base: &str, force: bool) -> Result<(), RpcEr
             format_args!("Parameter 'base_bdev': bdev '{base}' {reason}"),
         )
     };
+    wait_until_closed(mirror.device(), base).await;
     // What was part of it before gets only what it has missed.
     let may_return = mirror.device().regions.is_some() && !force;
     if may_return && bdev::exists(base) && !mirrors::is_leg(base) {
@@ -86,5 +93,22 @@ pub(super) async fn add(name: &str, base: &str, force: bool) -> Result<(), RpcEr
                 mirror.name()
             ),
         )),
+    }
+}
+
+/// Waits, but not for ever, until the mirror has let go of a leg that it takes out: as long as threads use
+/// it, and I/O to it is in flight, nobody can claim it.
+async fn wait_until_closed(mirror: &Mirror, base: &str) {
+    let (tries, pause) = CLOSE;
+    for _ in 0..tries {
+        let goes = match Desc::open(base, Access::Read, |_| ()) {
+            Ok(bdev) => mirror.legs.lock().parts_with(bdev.name()),
+            Err(_) => false,
+        };
+        let is_claimed =
+            || Desc::open(base, Access::Write, |_| ()).is_err_and(|errno| errno == Errno::EPERM);
+        if !goes || !is_claimed() || runtime::sleep(pause).await.is_err() {
+            return;
+        }
     }
 }

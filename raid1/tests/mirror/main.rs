@@ -11,6 +11,7 @@ mod rebuild;
 mod removal;
 mod reset;
 mod retry;
+mod returns;
 mod rig;
 mod support;
 
@@ -46,6 +47,8 @@ const TESTS: &[harness::Test] = tests! {
     rebuild:
         of_a_leg_while_all_is_written, a_write_waits_for_the_window,
         from_legs_that_fail_reads, to_a_leg_that_fails_writes;
+    returns:
+        while_it_still_leaves, behind_another_in_its_slot;
     reset:
         a_leg_goes_meanwhile, a_leg_fails_it, it_takes_long;
     retry:

@@ -62,10 +62,28 @@ impl Rig {
 
     /// A leg that has something on it.
     pub(crate) fn of(name: &str, content: Vec<u8>) -> Result<Bdev<Self>, Failure> {
+        Self::register(name, content, Self::default())
+    }
+
+    /// The same, but only so many reads end before [`Rig::holds_reads`] is off.
+    pub(crate) fn held(
+        name: &str,
+        content: Vec<u8>,
+        free_reads: usize,
+    ) -> Result<Bdev<Self>, Failure> {
+        let rig = Self {
+            holds_reads: AtomicBool::new(true),
+            free_reads: AtomicUsize::new(free_reads),
+            ..Self::default()
+        };
+        Self::register(name, content, rig)
+    }
+
+    fn register(name: &str, content: Vec<u8>, rig: Self) -> Result<Bdev<Self>, Failure> {
         let options = Options::new(BLOCK_SIZE as u32, (content.len() / BLOCK_SIZE) as u64);
         let rig = Self {
             content: Mutex::new(content),
-            ..Self::default()
+            ..rig
         };
         Ok(RIGS.register(name, c"rig", &options, rig)?)
     }
