@@ -105,8 +105,9 @@ pub(super) struct Wish {
     pub(super) source: Option<usize>,
 }
 
-/// Decides what becomes of the legs of one array.
-pub(super) fn decide(found: &[&Superblock], wish: Wish) -> Verdict {
+/// Decides what becomes of the legs of one array. What those that are out of reach say of the others counts;
+/// but they are as good as not there.
+pub(super) fn decide(found: &[&Superblock], out_of_reach: &[usize], wish: Wish) -> Verdict {
     let (mut legs, mut useless) = without_copies(found, wish.source);
     legs.sort_by_key(|leg| rank(found[*leg]));
     legs.reverse();
@@ -114,7 +115,7 @@ pub(super) fn decide(found: &[&Superblock], wish: Wish) -> Verdict {
     let life = match lives.as_slice() {
         [] => Vec::new(),
         [life] => life.clone(),
-        lives => match choose_life(found, lives, wish) {
+        lives => match choose_life(found, out_of_reach, lives, wish) {
             Some(life) => {
                 let others = lives.iter().filter(|other| **other != life).flatten();
                 useless.extend(others.map(|leg| (*leg, Useless::OtherLife)));
@@ -126,7 +127,7 @@ pub(super) fn decide(found: &[&Superblock], wish: Wish) -> Verdict {
             }
         },
     };
-    decide_life(found, &life, wish, useless)
+    decide_life(found, out_of_reach, &life, wish, useless)
 }
 
 /// The higher, the more a leg is to be believed. Of equals that blame others those who were left behind by
@@ -188,12 +189,17 @@ fn apart(legs: &[usize], same: impl Fn(usize, usize) -> bool) -> Vec<Vec<usize>>
 }
 
 /// The life that was asked for, or else the only one that is complete.
-fn choose_life(found: &[&Superblock], lives: &[Vec<usize>], wish: Wish) -> Option<Vec<usize>> {
+fn choose_life(
+    found: &[&Superblock],
+    out_of_reach: &[usize],
+    lives: &[Vec<usize>],
+    wish: Wish,
+) -> Option<Vec<usize>> {
     if let Some(source) = wish.source {
         return lives.iter().find(|life| life.contains(&source)).cloned();
     }
     let mut complete = lives.iter().filter(|life| {
-        let verdict = decide_life(found, life, Wish::default(), Vec::new());
+        let verdict = decide_life(found, out_of_reach, life, Wish::default(), Vec::new());
         matches!(verdict.decision, Decision::Online(_))
     });
     let life = complete.next()?;
@@ -202,6 +208,7 @@ fn choose_life(found: &[&Superblock], lives: &[Vec<usize>], wish: Wish) -> Optio
 
 fn decide_life(
     found: &[&Superblock],
+    out_of_reach: &[usize],
     life: &[usize],
     wish: Wish,
     mut useless: Vec<(usize, Useless)>,
@@ -237,6 +244,9 @@ fn decide_life(
                 continue;
             }
         };
+        if out_of_reach.contains(leg) {
+            continue;
+        }
         set.insert(slot);
         plan.by_slot[slot.index()] = Some(*leg);
     }
@@ -246,6 +256,7 @@ fn decide_life(
                 && plan.by_slot[slot.index()].is_none()
         });
         match known {
+            Some(_) if out_of_reach.contains(leg) => {}
             Some(slot) => {
                 plan.losers.insert(slot);
                 plan.by_slot[slot.index()] = Some(*leg);

@@ -1,11 +1,9 @@
 //! What is on a bdev: whether it is a leg.
 
 use alloc::boxed::Box;
-use alloc::format;
 use alloc::string::{String, ToString};
 
 use barespdk::bdev::Desc;
-use barespdk_alloc_dma::DmaBuf;
 
 use crate::format::{
     self, BLOCK_SIZES, DATA_OFFSET_MIN, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS, Superblock,
@@ -19,6 +17,8 @@ pub(super) enum Probed {
     Leg(Box<Superblock>),
     /// Something of ours that cannot be used, and why.
     Unusable(String),
+    /// Why it cannot be said for now.
+    Unread(String),
 }
 
 /// Looks at a bdev: two reads of 4 KiB. On the app thread.
@@ -31,25 +31,17 @@ pub(super) async fn probe(desc: &Desc) -> Probed {
     {
         return Probed::Foreign;
     }
-    let mut copies = [None, None];
-    let mut failed = None;
-    for (copy, offset) in copies.iter_mut().zip(SUPERBLOCK_OFFSETS) {
-        match offline::read(desc, offset, SUPERBLOCK_BYTES).await {
-            Ok(buffer) => *copy = Some(buffer),
-            Err(error) => failed = Some(error),
-        }
-    }
-    let bytes = |copy: &Option<DmaBuf>| match copy {
-        Some(copy) => copy.as_slice().to_vec(),
-        None => Default::default(),
+    let [copy_a, copy_b] = SUPERBLOCK_OFFSETS;
+    let copy_a = offline::read(desc, copy_a, SUPERBLOCK_BYTES).await;
+    let copy_b = offline::read(desc, copy_b, SUPERBLOCK_BYTES).await;
+    // The one that cannot be read could be the newer.
+    let (copy_a, copy_b) = match (copy_a, copy_b) {
+        (Ok(copy_a), Ok(copy_b)) => (copy_a, copy_b),
+        (Err(reason), _) | (_, Err(reason)) => return Probed::Unread(reason),
     };
-    let found = format::newest(&bytes(&copies[0]), &bytes(&copies[1]));
-    match (found, failed) {
-        (Ok(None), _) => Probed::Foreign,
-        (Ok(Some(_)) | Err(_), Some(error)) => {
-            Probed::Unusable(format!("a copy of the superblock cannot be read: {error}"))
-        }
-        (Ok(Some(found)), None) => Probed::Leg(Box::new(found.superblock)),
-        (Err(error), None) => Probed::Unusable(error.to_string()),
+    match format::newest(copy_a.as_slice(), copy_b.as_slice()) {
+        Ok(None) => Probed::Foreign,
+        Ok(Some(found)) => Probed::Leg(Box::new(found.superblock)),
+        Err(error) => Probed::Unusable(error.to_string()),
     }
 }

@@ -8,10 +8,12 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 use alloc::vec::Vec;
+use core::time::Duration;
 
 use barespdk::bdev;
+use barespdk::errno::Errno;
 use barespdk::module::{Bdev, Options};
-use barespdk::{log_notice, log_warn};
+use barespdk::{log_notice, log_warn, runtime};
 
 use super::decision::Plan;
 use super::probe::{Probed, probe};
@@ -28,10 +30,16 @@ use crate::online::{Beginning, Metadata, online};
 use crate::region_map::RegionMap;
 use crate::regions::Regions;
 
+/// How often, and how long each time, one waits for a claim that goes: channels are closed after those who had
+/// them have ended.
+const CLAIM: (u32, Duration) = (5, Duration::from_millis(10));
+
 /// Why an array is not online.
 pub(super) enum Trouble {
     /// The bdev of this name is of no use.
-    Leg(String, String),
+    Useless(String, String),
+    /// It is of no use for now.
+    OutOfReach(String, String),
     /// This leg has something else on it by now.
     Changed(String, Option<Box<Superblock>>),
     /// It cannot be, for now.
@@ -115,44 +123,56 @@ pub(super) async fn claim(
     authority: &Superblock,
     slot: Slot,
 ) -> Result<Leg, Trouble> {
-    let useless = |reason: String| Trouble::Leg(candidate.name.clone(), reason);
-    let leg = Leg::open(&candidate.name, authority.name.as_str())
-        .map_err(|errno| useless(format!("cannot be opened: {errno}")))?;
-    MODULE
-        .claim(&leg.desc)
-        .map_err(|errno| useless(format!("cannot be claimed: {errno}")))?;
-    match probe(&leg.desc).await {
-        Probed::Leg(superblock) if superblock == candidate.superblock => {}
-        Probed::Leg(superblock) => {
-            return Err(Trouble::Changed(candidate.name.clone(), Some(superblock)));
-        }
-        Probed::Foreign | Probed::Unusable(_) => {
-            return Err(Trouble::Changed(candidate.name.clone(), None));
-        }
-    }
+    let leg = seize(candidate, authority.name.as_str()).await?;
+    let useless = |reason: &str| Trouble::Useless(candidate.name.clone(), reason.to_string());
     let own = &candidate.superblock;
     if leg.desc.block_size() != authority.block_size
         || leg.desc.md_size() != authority.md.size
         || own.block_size != authority.block_size
     {
-        let reason = "does not have the blocks that the array has";
-        return Err(useless(String::from(reason)));
+        return Err(useless("does not have the blocks that the array has"));
     }
     let offset = |superblock: &Superblock| superblock.legs[slot.index()].data_offset_blocks;
     if offset(own) != offset(authority)
         || Some(offset(authority)) != authority.own_leg().map(|leg| leg.data_offset_blocks)
     {
-        let reason = "does not have its data where the others have it";
-        return Err(useless(String::from(reason)));
+        return Err(useless("does not have its data where the others have it"));
     }
     let needed = authority
         .blocks_needed(slot.index() as u8)
         .unwrap_or(u64::MAX);
     let blocks = leg.desc.num_blocks();
     if blocks < needed {
-        return Err(useless(format!("has {blocks} blocks, needs {needed}")));
+        let reason = format!("has {blocks} blocks, needs {needed}");
+        return Err(Trouble::OutOfReach(candidate.name.clone(), reason));
     }
     Ok(leg)
+}
+
+/// Opens the bdev of a leg and claims it. What was found on it is there still.
+async fn seize(candidate: &Candidate, mirror: &str) -> Result<Leg, Trouble> {
+    let name = || candidate.name.clone();
+    let mut tries = CLAIM.0;
+    let leg = loop {
+        let claimed = Leg::open(&candidate.name, mirror)
+            .and_then(|leg| MODULE.claim(&leg.desc).map(|()| leg));
+        tries -= 1;
+        match claimed {
+            Ok(leg) => break leg,
+            Err(Errno::ENODEV) => return Err(Trouble::Useless(name(), String::from("is gone"))),
+            Err(Errno::EPERM) if tries > 0 && runtime::sleep(CLAIM.1).await.is_ok() => {}
+            Err(errno) => {
+                let reason = format!("cannot be claimed: {errno}");
+                return Err(Trouble::OutOfReach(name(), reason));
+            }
+        }
+    };
+    match probe(&leg.desc).await {
+        Probed::Leg(superblock) if superblock == candidate.superblock => Ok(leg),
+        Probed::Leg(superblock) => Err(Trouble::Changed(name(), Some(superblock))),
+        Probed::Foreign | Probed::Unusable(_) => Err(Trouble::Changed(name(), None)),
+        Probed::Unread(reason) => Err(Trouble::OutOfReach(name(), reason)),
+    }
 }
 
 /// What is known of the regions.
@@ -202,8 +222,8 @@ impl Start<'_> {
             let offset = area.offset_blocks * u64::from(self.layout.block_size);
             let leaves = offline::read(&member.leg.desc, offset, len).await;
             let leaves = leaves.map_err(|error| {
-                let reason = format!("has bitmaps that cannot be used: {error}");
-                Trouble::Leg(member.leg.name.clone(), reason)
+                let reason = format!("has bitmaps that are needed: {error}");
+                Trouble::OutOfReach(member.leg.name.clone(), reason)
             })?;
             let mut damaged = self.join(leaves.as_slice(), BitmapId::INTENT, &maps.dirty);
             for (slot, missed) in maps.missed.iter().enumerate() {

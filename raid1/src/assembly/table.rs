@@ -2,14 +2,17 @@
 
 use alloc::boxed::Box;
 use alloc::string::String;
+use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::mem;
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use barespdk::bdev::Desc;
 use barespdk::mutex::Mutex;
 use barespdk::uuid::Uuid;
 
 use super::decision::Wish;
+use super::retry::Retry;
 use crate::format::Superblock;
 
 /// A bdev that is a leg.
@@ -19,16 +22,30 @@ pub(super) struct Candidate {
     pub(super) name: String,
     pub(super) bdev_uuid: Uuid,
     pub(super) superblock: Box<Superblock>,
+    /// It cannot be used, for now.
+    pub(super) is_out_of_reach: bool,
+    /// Why it could not be used when that was tried last.
+    pub(super) trouble: String,
+    /// It is about to go.
+    is_removed: Arc<AtomicBool>,
     /// Open for reading, so that we hear when it goes.
     _desc: Desc,
 }
 
 impl Candidate {
-    pub(super) fn new(desc: Desc, superblock: Box<Superblock>) -> Self {
+    /// `is_removed` is set when the bdev is about to go.
+    pub(super) fn new(
+        desc: Desc,
+        superblock: Box<Superblock>,
+        is_removed: Arc<AtomicBool>,
+    ) -> Self {
         Self {
             name: desc.name().into(),
             bdev_uuid: desc.uuid(),
             superblock,
+            is_out_of_reach: false,
+            trouble: String::new(),
+            is_removed,
             _desc: desc,
         }
     }
@@ -48,6 +65,8 @@ pub(crate) struct Array {
     pub(super) source: Option<String>,
     /// By RPC: it does not start by itself.
     pub(super) stopped: bool,
+    /// What was in vain, and is tried again.
+    pub(super) retry: Option<Retry>,
     /// Somebody tries to bring it online; and is to try again.
     busy: bool,
     again: bool,
@@ -67,6 +86,13 @@ impl Array {
             .map_or("", |superblock| superblock.name.as_str())
     }
 
+    /// All its legs are tried again.
+    pub(super) fn within_reach(&mut self) {
+        self.candidates
+            .iter_mut()
+            .for_each(|leg| leg.is_out_of_reach = false);
+    }
+
     /// What whoever starts it has said, of these legs.
     pub(super) fn wish(&self) -> Wish {
         let source = self.source.as_ref().and_then(|source| {
@@ -83,8 +109,11 @@ impl Array {
 
 static ARRAYS: Mutex<Vec<Array>> = Mutex::new(Vec::new());
 
-/// Notes a leg.
+/// Notes a leg, unless it is about to go.
 pub(super) fn insert(candidate: Candidate) {
+    if candidate.is_removed.load(Ordering::Relaxed) {
+        return;
+    }
     let uuid = candidate.superblock.uuid;
     let mut arrays = ARRAYS.lock();
     let old = match arrays.iter_mut().find(|array| array.uuid == uuid) {
@@ -143,16 +172,11 @@ pub(super) fn with<R>(uuid: Uuid, change: impl FnOnce(&mut Array) -> R) -> Optio
         .map(change)
 }
 
-/// Takes all legs of an array, which stays as long as somebody works on it.
-pub(super) fn take_legs(uuid: Uuid) -> Vec<Candidate> {
-    with(uuid, |array| mem::take(&mut array.candidates)).unwrap_or_default()
-}
-
-/// Takes those legs of an array that are among these, but not such as came meanwhile.
-pub(super) fn take_those(uuid: Uuid, those: &[Candidate]) -> Vec<Candidate> {
-    let is_one = |leg: &mut Candidate| those.iter().any(|other| other.name == leg.name);
+/// Takes legs of an array, which stays as long as somebody works on it.
+pub(super) fn take(uuid: Uuid, which: impl Fn(&Candidate) -> bool) -> Vec<Candidate> {
     with(uuid, |array| {
-        array.candidates.extract_if(.., is_one).collect()
+        let taken = array.candidates.extract_if(.., |leg| which(leg));
+        taken.collect()
     })
     .unwrap_or_default()
 }
@@ -194,6 +218,21 @@ pub(super) fn end(uuid: Uuid) -> bool {
 
 pub(super) fn is_busy(uuid: Uuid) -> bool {
     with(uuid, |array| array.busy).unwrap_or(false)
+}
+
+/// Notes why a leg cannot be used, until that is tried again. Whether that is new.
+pub(super) fn put_out_of_reach(uuid: Uuid, name: &str, reason: &str) -> bool {
+    with(uuid, |array| {
+        array.retry.get_or_insert_default();
+        let leg = array.candidates.iter_mut().find(|leg| leg.name == name);
+        leg.is_some_and(|leg| {
+            leg.is_out_of_reach = true;
+            let is_new = leg.trouble != reason;
+            leg.trouble = reason.into();
+            is_new
+        })
+    })
+    .unwrap_or(false)
 }
 
 /// Makes whoever works on an array look again.

@@ -5,14 +5,13 @@ use alloc::string::String;
 use core::time::Duration;
 
 use barespdk::module::Bdev;
-use barespdk::{log_error, log_notice, log_warn, runtime};
+use barespdk::{log_notice, log_warn, runtime};
 
 use super::decision::{Relation, relation};
 use super::start::{Trouble, claim};
 use super::table::Candidate;
 use crate::format::{LegState, Superblock};
 use crate::keeper::{Arrival, Job};
-use crate::leg::Leg;
 use crate::legs::Slot;
 use crate::mirror::Mirror;
 use crate::mirrors;
@@ -32,40 +31,40 @@ pub(super) enum Lacks {
     AllAsNew,
 }
 
-/// Takes a leg back, if it is one. `false`: it went on alone, and somebody has to choose.
-pub(super) async fn take_back(mirror: &Bdev<Mirror>, candidate: &Candidate, lacks: Lacks) -> bool {
+/// What becomes of a leg that was to be taken back.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Return {
+    /// There is nothing more to do with it.
+    Over,
+    /// It went on alone, and somebody has to choose.
+    Alone,
+    /// It is to be tried again; why it was in vain.
+    Later(String),
+}
+
+/// Takes a leg back, if it is one.
+pub(super) async fn take_back(
+    mirror: &Bdev<Mirror>,
+    candidate: &Candidate,
+    lacks: Lacks,
+) -> Return {
     let name = &candidate.name;
     if mirrors::is_leg(name) {
-        return true;
+        return Return::Over;
     }
-    let (slot, lacks) = match slot_for(mirror, candidate, lacks).await {
-        Ok(found) => found,
-        Err(Refused::Alone) => return false,
+    let taken = match slot_for(mirror, candidate, lacks).await {
+        Ok((slot, lacks)) => add(mirror, candidate, slot, lacks).await,
+        Err(refused) => Err(refused),
+    };
+    match taken {
+        Ok(()) => Return::Over,
+        Err(Refused::Alone) => Return::Alone,
+        Err(Refused::Later(reason)) => Return::Later(reason),
         Err(Refused::Useless(reason)) => {
             log_warn!("raid1 {}: bdev '{name}' {reason}", mirror.name());
-            return true;
+            Return::Over
         }
-    };
-    let leg = match open(mirror, candidate, slot, lacks).await {
-        Ok(leg) => leg,
-        Err(reason) => {
-            log_error!("raid1 {}: base bdev '{name}' {reason}", mirror.name());
-            return true;
-        }
-    };
-    log_notice!("raid1 {}: base bdev '{name}' is back", mirror.name());
-    let arrival = Arrival {
-        leg,
-        returns_to: Some(slot).filter(|_| lacks != Lacks::AllAsNew),
-    };
-    let desk = &mirror.device().desk;
-    match desk.ask(|done| Job::Add(arrival, done)).await {
-        Ok(Ok(_)) => {}
-        Ok(Err((_, reason))) => log_error!("raid1 {}: {reason}", mirror.name()),
-        // The mirror ends.
-        Err(_) => {}
     }
-    true
 }
 
 /// Why a leg does not come back.
@@ -73,6 +72,8 @@ enum Refused {
     /// It went on alone.
     Alone,
     Useless(String),
+    /// Not now.
+    Later(String),
 }
 
 /// The slot that a leg comes back to, and what it lacks then; or why it does not.
@@ -131,34 +132,52 @@ async fn slot_for(
         }
         let _tried_again = runtime::sleep(pause).await;
     }
-    useless(String::from(
+    Err(Refused::Later(String::from(
         "is not taken back: the mirror still counts on it",
-    ))
+    )))
 }
 
-async fn open(
+/// Has the keeper write to a leg, and have it copied to.
+async fn add(
     mirror: &Bdev<Mirror>,
     candidate: &Candidate,
     slot: Slot,
     lacks: Lacks,
-) -> Result<Leg, String> {
-    let authority = mirror
-        .device()
-        .superblock()
-        .ok_or("comes too early: the mirror has just begun")?;
-    let leg = claim(candidate, &authority, slot)
-        .await
-        .map_err(|trouble| match trouble {
-            Trouble::Leg(_, reason) | Trouble::Array(reason) => reason,
-            Trouble::Changed(..) => String::from("has changed meanwhile"),
-        })?;
+) -> Result<(), Refused> {
+    let Some(authority) = mirror.device().superblock() else {
+        let reason = "comes too early: the mirror has just begun";
+        return Err(Refused::Later(String::from(reason)));
+    };
+    let leg = claim(candidate, &authority, slot).await;
+    let leg = leg.map_err(|trouble| match trouble {
+        Trouble::OutOfReach(_, reason) | Trouble::Array(reason) => Refused::Later(reason),
+        Trouble::Useless(_, reason) => Refused::Useless(reason),
+        Trouble::Changed(..) => Refused::Useless(String::from("has changed meanwhile")),
+    })?;
     if lacks != Lacks::WhatItMissed {
         // Its history does not count, but may have higher generations.
         offline::wipe(&leg.desc)
             .await
-            .map_err(|error| format!("cannot be written to: {error}"))?;
+            .map_err(|error| Refused::Later(format!("cannot be written to: {error}")))?;
     }
-    Ok(leg)
+    log_notice!(
+        "raid1 {}: base bdev '{}' is back",
+        mirror.name(),
+        candidate.name
+    );
+    let arrival = Arrival {
+        leg,
+        returns_to: Some(slot).filter(|_| lacks != Lacks::AllAsNew),
+    };
+    let desk = &mirror.device().desk;
+    match desk.ask(|done| Job::Add(arrival, done)).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err((_, reason))) => Err(Refused::Later(format!("is not taken back: {reason}"))),
+        Err(_) => {
+            let reason = "is not taken back: the mirror goes offline";
+            Err(Refused::Later(String::from(reason)))
+        }
+    }
 }
 
 /// Whether the leg of a slot has left.

@@ -7,6 +7,7 @@ use barespdk::uuid::Uuid;
 use proptest::prelude::*;
 
 use super::decision::{Decision, Plan, Relation, Useless, Verdict, Wish, decide, relation};
+use super::retry::Retry;
 use crate::format::{LEGS_MAX, LegEntry, LegState, MdFormat, Name, Superblock};
 use crate::legs::{LegSet, Slot};
 
@@ -63,7 +64,11 @@ fn slots(slots: &[usize]) -> LegSet {
 }
 
 fn decided(found: &[Superblock], wish: Wish) -> Verdict {
-    decide(&found.iter().collect::<Vec<_>>(), wish)
+    decided_without(found, &[], wish)
+}
+
+fn decided_without(found: &[Superblock], out_of_reach: &[usize], wish: Wish) -> Verdict {
+    decide(&found.iter().collect::<Vec<_>>(), out_of_reach, wish)
 }
 
 const PATIENT: Wish = Wish {
@@ -104,6 +109,51 @@ fn a_leg_is_missing() {
     );
     let plan = plan(&found, NOW);
     assert_eq!((plan.in_sync, plan.absent), (slots(&[1, 2]), slots(&[0])));
+}
+
+#[test]
+fn a_leg_out_of_reach_is_missing_but_believed() {
+    let found = [healthy(0, 5, 2), healthy(1, 5, 2)];
+    let wait = Decision::Wait {
+        missing: slots(&[1]),
+        could_start: true,
+        authority: 0,
+    };
+    assert_eq!(decided_without(&found, &[1], PATIENT).decision, wait);
+    let Decision::Online(plan) = decided_without(&found, &[1], NOW).decision else {
+        panic!("it could start");
+    };
+    assert_eq!((plan.in_sync, plan.absent), (slots(&[0]), slots(&[1])));
+    // What was left behind does not start because the one that knows is out of reach.
+    let found = [
+        healthy(0, 5, 2),
+        superblock(1, 6, &[(Failed, 5), (InSync, 6)]),
+    ];
+    assert_eq!(
+        decided_without(&found, &[1], NOW).decision,
+        Decision::Wait {
+            missing: slots(&[1]),
+            could_start: false,
+            authority: 1,
+        }
+    );
+    // Nor is the choice made by that.
+    let found = [
+        superblock(0, 6, &[(InSync, 6), (Failed, 5)]),
+        superblock(1, 9, &[(Failed, 5), (InSync, 9)]),
+    ];
+    assert!(matches!(
+        decided_without(&found, &[0], NOW).decision,
+        Decision::SplitBrain(_)
+    ));
+    let wish = Wish {
+        degraded: true,
+        source: Some(1),
+    };
+    let Decision::Online(plan) = decided_without(&found, &[0], wish).decision else {
+        panic!("it was chosen");
+    };
+    assert!(plan.losers.is_empty());
 }
 
 #[test]
@@ -424,4 +474,13 @@ proptest! {
             }
         }
     }
+}
+
+#[test]
+fn pauses_become_longer() {
+    let mut retry = Retry::default();
+    let due: Vec<u64> = (1..=200).filter(|_| retry.is_due(250)).collect();
+    assert_eq!(due[..6], [1, 3, 7, 15, 31, 63]);
+    assert_eq!(due[6..9], [95, 127, 159]);
+    assert_eq!(retry.tries() as usize, due.len());
 }

@@ -22,7 +22,7 @@ pub(super) fn of(decision: &Decision, found: &[Candidate]) -> String {
         } => {
             let missing: Vec<String> = missing
                 .iter()
-                .map(|slot| leg_of(slot, found.get(*authority)))
+                .map(|slot| leg_of(slot, found, *authority))
                 .collect();
             let hint = match could_start {
                 true => "; 'raid1_start' starts it without",
@@ -53,8 +53,36 @@ pub(super) fn of(decision: &Decision, found: &[Candidate]) -> String {
     }
 }
 
-fn leg_of(slot: Slot, authority: Option<&Candidate>) -> String {
-    let entry = authority.map(|leg| &leg.superblock.legs[slot.index()]);
+/// What a leg waits for that went on without a mirror which is online, and has come so far.
+pub(super) fn choice(leg: &Candidate, generation: u64) -> String {
+    format!(
+        "a choice, 'raid1_start' with 'source', after 'raid1_stop' unless it is a base bdev that is online: split \
+         brain, '{}' (slot {}, generation {}) went on alone, what is online (generation {generation}) does not \
+         have what was written there",
+        leg.name, leg.superblock.own_slot, leg.superblock.generation
+    )
+}
+
+/// What a leg waits for that is out of reach.
+pub(super) fn another_try(leg: &Candidate) -> String {
+    format!("another try: base bdev '{}' {}", leg.name, leg.trouble)
+}
+
+fn leg_of(slot: Slot, found: &[Candidate], authority: usize) -> String {
+    let in_vain = found
+        .iter()
+        .find(|leg| leg.is_out_of_reach && usize::from(leg.superblock.own_slot) == slot.index());
+    if let Some(leg) = in_vain {
+        return format!(
+            "slot {} (bdev '{}' {})",
+            slot.index(),
+            leg.name,
+            leg.trouble
+        );
+    }
+    let entry = found
+        .get(authority)
+        .map(|leg| &leg.superblock.legs[slot.index()]);
     let name = entry.map_or("", |entry| entry.base_name.as_str());
     format!("slot {} (was bdev '{name}')", slot.index())
 }

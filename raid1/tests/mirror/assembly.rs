@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use barespdk::module::Bdev;
 
 use crate::harness::PATIENCE;
-use crate::rig::{BLOCK_SIZE, Rig};
+use crate::rig::{BLOCK_SIZE, RIGS, Rig};
 use crate::support::{
     A_WHILE, Failure, Outcome, check, check_eq, open, pause, read, rpc, rpc_done, write,
 };
@@ -314,7 +314,52 @@ pub(crate) async fn after_a_crash_of_the_start() -> Outcome {
     delete(vec![leg_a, leg_b]).await
 }
 
-/// It waits, and comes online when it is asked to and the name is free.
+/// It is looked at again, and is a leg as soon as it can be read.
+pub(crate) async fn with_a_leg_that_cannot_be_read_at_first() -> Outcome {
+    let [a, b] = stopped().await?;
+    let legs = vec![Rig::of("A", a)?, Rig::of("B", b)?];
+    // Before anybody has looked.
+    for leg in &legs {
+        leg.device().bad_reads.store(usize::MAX, SeqCst);
+    }
+    pause(A_WHILE).await;
+    check!(!all().await?.contains(r#""name":"M""#));
+    legs[0].device().bad_reads.store(0, SeqCst);
+    told("slot 1 (was bdev 'B')").await?;
+    legs[1].device().bad_reads.store(0, SeqCst);
+    online(2).await?;
+    check_eq!(read(&open("M")?, 0).await?, 7);
+    delete(legs).await
+}
+
+/// It is tried again, and nothing is lost by that somebody else had it.
+pub(crate) async fn with_a_leg_that_is_claimed_at_first() -> Outcome {
+    let [a, b] = stopped().await?;
+    for starts in [false, true] {
+        let leg_b = Rig::of("B", b.clone())?;
+        told("waits_for").await?;
+        let claim = open("B")?;
+        RIGS.claim(&claim)?;
+        let legs = vec![Rig::of("A", a.clone())?, leg_b];
+        told("slot 1 (bdev 'B' cannot be claimed: ").await?;
+        check!(open("M").is_err());
+        if starts {
+            rpc_done("raid1_start", r#"{"name":"M"}"#).await?;
+            online(1).await?;
+            write(&open("M")?, 2 * REGION, 9).await?;
+        }
+        drop(claim);
+        online(2).await?;
+        check_eq!(read(&open("M")?, 0).await?, 7);
+        if starts {
+            check_eq!(legs[1].device().byte(DATA + 2 * REGION as usize), 9);
+        }
+        delete(legs).await?;
+    }
+    Ok(())
+}
+
+/// It waits, and comes online when the name is free.
 pub(crate) async fn not_where_the_name_is_taken() -> Outcome {
     let [a, b] = stopped().await?;
     let other = Rig::make("M")?;
@@ -323,7 +368,6 @@ pub(crate) async fn not_where_the_name_is_taken() -> Outcome {
     let refused = rpc("raid1_start", r#"{"name":"M"}"#).await?;
     check!(refused.contains("there is a bdev 'M' already"));
     other.unregister().await?;
-    rpc_done("raid1_start", r#"{"name":"M"}"#).await?;
     online(2).await?;
     check_eq!(read(&open("M")?, 0).await?, 7);
     delete(legs).await
