@@ -290,6 +290,9 @@ impl Keeper {
         if let Ok(true) = self.leave_all(failed) {
             let _tried_again = self.finish().await;
         }
+        if device.legs.lock().standing(slot) != Standing::InSync {
+            return;
+        }
         let told = self.each(move |channel| channel.start_reading(slot)).await;
         if let Err(errno) = told {
             log_warn!(

@@ -20,7 +20,7 @@ use barespdk::errno::Errno;
 use barespdk::{log_error, log_warn, planted, runtime};
 
 use super::desk::{Job, Reason};
-use super::{Keeper, words};
+use super::{Keeper, Record, words};
 use crate::format::{BitmapId, LegState};
 use crate::legs::{LegSet, Slot, Standing, TakeOut};
 use crate::mirror::Mirror;
@@ -33,6 +33,8 @@ pub(crate) const FAILED_WRITE: Reason = "it failed a write";
 pub(crate) const UNREACHABLE: Reason = "a thread has no channel to it";
 /// Why a leg is taken out: it cannot hold what is known of the mirror.
 const FAILED_RECORD: Reason = "it failed a write of metadata";
+/// Why a leg is rebuilt: it may have lost what it was given, data too.
+const FAILED_FLUSH: Reason = "it failed a flush of metadata";
 
 /// Takes out a leg that lacks what another has. From any thread. When this says `true`, no thread reads
 /// from the leg any more, and the others know that it is gone.
@@ -146,8 +148,9 @@ impl Keeper {
         taken
     }
 
-    /// Takes all legs that leave to their end. Where that fails they still leave, and it can be tried
-    /// again: they are written to, and not read from.
+    /// Takes all legs that leave to their end, and rebuilds those that were demoted: nobody reads from them,
+    /// and that is recorded. Where it fails they are still written to, and not read from, and it can be tried
+    /// again.
     pub(super) async fn finish(&mut self) -> Result<(), Errno> {
         if planted::is("leg_dropped_at_once") {
             let leaving = self.unfinished;
@@ -155,17 +158,18 @@ impl Keeper {
                 .await?;
         }
         loop {
-            let leaving = self.unfinished;
-            self.each(move |channel| leaving.iter().for_each(|slot| channel.stop_reading(slot)))
+            let unread = self.unfinished.or(self.demoted);
+            self.each(move |channel| unread.iter().for_each(|slot| channel.stop_reading(slot)))
                 .await?;
             if planted::is("ack_before_record") {
                 break;
             }
-            let failed = self.record_state(leaving).await;
+            let failed = self.record_state(unread).await;
             if !self.leave_all(failed)? {
                 break;
             }
         }
+        self.demoted = LegSet::EMPTY;
         let leaving = core::mem::take(&mut self.unfinished);
         for slot in leaving.iter() {
             if let Some(record) = &mut self.record {
@@ -179,15 +183,26 @@ impl Keeper {
                 drop(out);
             }
         }
-        self.each(move |channel| leaving.iter().for_each(|slot| channel.drop_leg(slot)))
-            .await
+        let dropped = self
+            .each(move |channel| leaving.iter().for_each(|slot| channel.drop_leg(slot)))
+            .await;
+        self.take_up().await;
+        dropped
     }
 
-    /// Has legs leave that failed a write of metadata. Whether there was one; `EIO` where the last in
-    /// sync is among them: then nothing can be recorded.
+    /// Has legs leave that failed a write of metadata, or be rebuilt if it was but a flush after it, once.
+    /// Whether there was one, and [`Keeper::finish`] is due; `EIO` where the last in sync is among them: then
+    /// nothing can be recorded.
     pub(super) fn leave_all(&mut self, failed: LegSet) -> Result<bool, Errno> {
         let mut any = false;
+        let record = self.record.as_mut();
+        let unflushed = record.map_or(LegSet::EMPTY, Record::take_unflushed);
         for slot in failed.iter() {
+            if unflushed.contains(slot) && self.device().legs.lock().demote(slot) {
+                self.begin_demotion(slot, FAILED_FLUSH);
+                any = true;
+                continue;
+            }
             match self.leave(slot, FAILED_RECORD) {
                 TakeOut::Out => any = true,
                 TakeOut::WasOut => {}
@@ -227,38 +242,25 @@ impl Keeper {
                 return !self.unfinished.contains(slot) || self.finish().await.is_ok();
             }
         }
+        self.begin_demotion(slot, reason);
+        self.finish().await.is_ok()
+    }
+
+    /// The first step of a leg's way to its rebuild.
+    fn begin_demotion(&mut self, slot: Slot, reason: Reason) {
         let base = self.name_of(slot);
         log_warn!(
             "raid1 {}: base bdev '{base}' is rebuilt: {reason}",
-            mirror.name()
+            self.mirror.name()
         );
-        news::of_leg(news::LEG_REBUILDING, mirror.name(), &base);
+        news::of_leg(news::LEG_REBUILDING, self.mirror.name(), &base);
         // What was copied from it meanwhile may have been lost already.
-        let copied_to = device.legs.lock().of_standing(Standing::Rebuilding);
+        let copied_to = self.device().legs.lock().of_standing(Standing::Rebuilding);
         for slot in copied_to.iter() {
             self.stop_rebuild(slot);
             self.note_lost(slot);
         }
         self.demoted = self.demoted.or(copied_to);
-        self.finish_demotions().await.is_ok()
-    }
-
-    /// Has nobody read from the legs that are to be rebuilt, records that, and rebuilds them. Where it fails
-    /// it can be tried again.
-    pub(super) async fn finish_demotions(&mut self) -> Result<(), Errno> {
-        let demoted = self.demoted;
-        self.each(move |channel| demoted.iter().for_each(|slot| channel.stop_reading(slot)))
-            .await?;
-        let failed = self.record_state(demoted).await;
-        let recorded = match self.leave_all(failed) {
-            Ok(true) => self.finish().await,
-            left => left.map(drop),
-        };
-        if recorded.is_ok() {
-            self.demoted = LegSet::EMPTY;
-        }
-        self.take_up().await;
-        recorded
     }
 
     /// Records what the legs are now, on those that are in sync or being rebuilt. `fresh` were in sync until

@@ -169,11 +169,8 @@ impl Keeper {
 
     /// Tries to end what could not be ended when it was begun.
     async fn try_again(&mut self) {
-        if !self.unfinished.is_empty() {
+        if !self.unfinished.or(self.demoted).is_empty() {
             let _next_time = self.finish().await;
-        }
-        if !self.demoted.is_empty() {
-            let _next_time = self.finish_demotions().await;
         }
     }
 

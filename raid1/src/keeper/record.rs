@@ -18,6 +18,8 @@ pub(crate) struct Record {
     pub(super) superblock: Superblock,
     pub(super) layout: Layout,
     media: [Option<Medium>; LEGS_MAX],
+    /// Legs that took what was written, but failed the flush after it.
+    unflushed: LegSet,
 }
 
 impl Record {
@@ -26,6 +28,7 @@ impl Record {
             superblock,
             layout,
             media: [const { None }; LEGS_MAX],
+            unflushed: LegSet::EMPTY,
         }
     }
 
@@ -41,6 +44,19 @@ impl Record {
     /// Lets go of a leg.
     pub(super) fn close(&mut self, slot: Slot) {
         self.media[slot.index()] = None;
+        self.unflushed.remove(slot);
+    }
+
+    /// The legs of those that failed writes which took them, but failed the flush after them.
+    pub(super) fn take_unflushed(&mut self) -> LegSet {
+        core::mem::take(&mut self.unflushed)
+    }
+
+    /// Has what was written survive. Which legs have failed.
+    async fn seal(&mut self, written: LegSet) -> LegSet {
+        let failed = self.flush(written).await;
+        self.unflushed = self.unflushed.or(failed);
+        failed
     }
 
     /// Writes units of leaves to legs, and has them survive. `word` gives the words of bitmaps. Which legs
@@ -69,7 +85,7 @@ impl Record {
                 }
             }
         }
-        failed.or(self.flush(legs.without(failed)).await)
+        failed.or(self.seal(legs.without(failed)).await)
     }
 
     /// Writes the superblock to legs, to the older of the two copies, and has it survive. Which legs have
@@ -103,7 +119,7 @@ impl Record {
                 failed.insert(slot);
             }
         }
-        failed.or(self.flush(legs.without(failed)).await)
+        failed.or(self.seal(legs.without(failed)).await)
     }
 
     /// Writes all there is of a mirror that begins, to both copies of the superblock. Which legs have failed.

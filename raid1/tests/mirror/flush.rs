@@ -70,3 +70,22 @@ pub(crate) async fn of_metadata_on_the_last_leg() -> Outcome {
     pause(Duration::from_millis(1)).await;
     delete(legs).await
 }
+
+/// One flush of metadata fails: the leg stays, is copied to anew where it may lack something, and the write
+/// that was about to be marked goes on.
+pub(crate) async fn of_metadata_once() -> Outcome {
+    let legs = vec![blank("A")?, blank("B")?];
+    let [a, b] = [legs[0].device(), legs[1].device()];
+    create(&["A", "B"]).await?;
+    online(2).await?;
+    let desc = open("M")?;
+    b.bad_flushes.store(1, SeqCst);
+    write(&desc, REGION, 1).await?;
+    check_eq!(b.bad_flushes.load(SeqCst), 0);
+    online(2).await?;
+    check!(b.content()[DATA * BLOCK_SIZE..] == a.content()[DATA * BLOCK_SIZE..]);
+    check_eq!(Channel::new(&desc)?.flush(0, REGION).await, Ok(()));
+    drop(desc);
+    pause(Duration::from_millis(1)).await;
+    delete(legs).await
+}

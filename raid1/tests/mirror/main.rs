@@ -38,7 +38,7 @@ const TESTS: &[harness::Test] = tests! {
         after_a_crash, after_a_crash_of_the_start, with_a_leg_that_cannot_be_read_at_first,
         with_a_leg_that_is_claimed_at_first, not_where_the_name_is_taken;
     flush:
-        at_the_end_of_a_rebuild, of_metadata_on_the_last_leg;
+        at_the_end_of_a_rebuild, of_metadata_on_the_last_leg, of_metadata_once;
     removal:
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
     names:
