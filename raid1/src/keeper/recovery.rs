@@ -1,7 +1,7 @@
 //! What is copied for a mirror's keeper: from which legs, to which, and who hears of it.
 
 use alloc::sync::Arc;
-use core::sync::atomic::{AtomicU32, Ordering};
+use core::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 
 use barespdk::bdev::{Channel, Desc, IoError};
 use barespdk::errno::Errno;
@@ -56,7 +56,12 @@ impl Recovery {
             Goal::Rebuild(_, number) | Goal::Resync(number) => number,
         };
         let left = Arc::clone(&map);
-        let work = Work { mirror, goal, map };
+        let work = Work {
+            mirror,
+            goal,
+            map,
+            failures: AtomicU64::new(0),
+        };
         let progress = recovery::start(work, &desc)?;
         Ok(Self {
             number,
@@ -88,6 +93,8 @@ struct Work {
     mirror: Bdev<Mirror>,
     goal: Goal,
     map: Arc<RegionMap>,
+    /// Reads and writes that failed so far.
+    failures: AtomicU64,
 }
 
 impl Work {
@@ -101,11 +108,16 @@ impl Work {
     }
 
     fn warn(&self, slot: Slot, start_blocks: u64, what: &str, error: IoError) {
-        log_warn!(
-            "raid1 {}: the leg in slot {} failed a {what} of what is copied, at block {start_blocks}: {error}",
-            self.mirror.name(),
-            slot.index()
-        );
+        let failures = self.failures.fetch_add(1, Ordering::Relaxed) + 1;
+        // A bad disk has thousands of them.
+        if failures.is_power_of_two() {
+            log_warn!(
+                "raid1 {}: the leg in slot {} failed a {what} of what is copied, at block {start_blocks}: \
+                 {error}; failures so far: {failures}",
+                self.mirror.name(),
+                slot.index()
+            );
+        }
     }
 }
 
