@@ -50,7 +50,7 @@ pub(crate) struct Metadata {
 ///
 /// # Errors
 /// Those of the registration; the legs are closed.
-pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
+pub(crate) async fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
     let Beginning {
         name,
         uuid,
@@ -105,6 +105,7 @@ pub(crate) fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> {
     if let Err(errno) = Keeper::start(mirror.clone(), record, missed) {
         // Nobody waits for a keeper that there is not.
         mirror.device().desk.close();
+        let _gone = mirror.unregister().await;
         return Err(errno);
     }
     for leg in open.iter().filter(|leg| leg.is_removed()) {

@@ -98,7 +98,7 @@ pub(super) async fn start(plan: &Plan, found: &[Candidate]) -> Result<Bdev<Mirro
         .count();
     // Where somebody has taken the name meanwhile.
     check_names(authority)?;
-    let mirror = online(beginning).map_err(|errno| {
+    let mirror = online(beginning).await.map_err(|errno| {
         Trouble::Array(format!("bdev '{}' not registered: {errno}", authority.name))
     })?;
     log_notice!(

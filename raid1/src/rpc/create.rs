@@ -8,9 +8,9 @@ use core::fmt;
 use barespdk::bdev;
 use barespdk::errno::Errno;
 use barespdk::json::Name;
-use barespdk::log_notice;
 use barespdk::rpc::{Params, RpcError};
 use barespdk::uuid::Uuid;
+use barespdk::{log_notice, log_warn};
 
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
 use crate::driver::MODULE;
@@ -19,6 +19,7 @@ use crate::geometry;
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, Standing};
 use crate::mirrors;
+use crate::offline;
 use crate::online::{Beginning, online};
 
 pub(super) type BaseName<'a> = Name<'a, BASE_NAME_LEN_MAX>;
@@ -148,6 +149,10 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
     } else {
         None
     };
+    let written_to = match metadata {
+        Some(_) => legs.clone(),
+        None => Vec::new(),
+    };
     let beginning = Beginning {
         name: name.to_string(),
         uuid,
@@ -158,14 +163,25 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
         options,
         metadata,
     };
-    online(beginning).map_err(|errno| match errno {
-        Errno::EEXIST if bdev::exists(name) => exists(name),
-        Errno::EEXIST => uuid_exists(uuid),
-        errno => RpcError::failed(
-            errno,
-            format_args!("Parameter 'name': bdev '{name}' not registered"),
-        ),
-    })?;
+    if let Err(errno) = online(beginning).await {
+        // A mirror that there is not must not come back from its legs.
+        for leg in &written_to {
+            if let Err(reason) = offline::wipe(&leg.desc).await {
+                log_warn!(
+                    "raid1 {name}: metadata on base bdev '{}' not wiped: {reason}",
+                    leg.name
+                );
+            }
+        }
+        return Err(match errno {
+            Errno::EEXIST if bdev::exists(name) => exists(name),
+            Errno::EEXIST => uuid_exists(uuid),
+            errno => RpcError::failed(
+                errno,
+                format_args!("Parameter 'name': bdev '{name}' not registered"),
+            ),
+        });
+    }
     log_notice!("raid1 {}: online with {} base bdevs", name, bases.len());
     Ok(())
 }

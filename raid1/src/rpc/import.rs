@@ -45,14 +45,25 @@ pub(super) async fn import(mut params: Params<'_>) -> Result<bool, RpcError> {
         assume_clean,
         region_bytes: region_size_kib.map(|kib| kib.saturating_mul(1024)),
     };
-    let Imported { beginning, stale } = import.write().await.map_err(refused_legs)?;
-    let mirror = online(beginning).map_err(|errno| match errno {
-        Errno::EEXIST if bdev::exists(&name) => exists(&name),
-        errno => RpcError::failed(
-            errno,
-            format_args!("Parameter 'name': bdev '{name}' not registered"),
-        ),
-    })?;
+    let Imported {
+        beginning,
+        stale,
+        undo,
+    } = import.write().await.map_err(refused_legs)?;
+    let mirror = match online(beginning).await {
+        Ok(mirror) => mirror,
+        Err(errno) => {
+            undo.restore(&name).await;
+            return Err(match errno {
+                Errno::EEXIST if bdev::exists(&name) => exists(&name),
+                errno => RpcError::failed(
+                    errno,
+                    format_args!("Parameter 'name': bdev '{name}' not registered"),
+                ),
+            });
+        }
+    };
+    drop(undo);
     log_notice!(
         "raid1 {name}: online, taken over from bdev_raid with {} base bdevs",
         bases.len() - stale.len()

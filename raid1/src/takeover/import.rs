@@ -11,6 +11,7 @@ use barespdk::uuid::Uuid;
 
 use super::plan::{Found, Plan, Told, first_generation, plan};
 use super::read_array;
+use super::undo::Undo;
 use crate::format::{
     BdevRaid, LEGS_MAX, Layout, LegEntry, LegState, Name, REGIONS_MAX, Superblock,
 };
@@ -40,6 +41,8 @@ pub(crate) struct Imported {
     pub(crate) beginning: Beginning,
     /// Those that were not up to date: to be added.
     pub(crate) stale: Vec<Leg>,
+    /// For whoever cannot bring it online.
+    pub(crate) undo: Undo,
 }
 
 /// What is written.
@@ -55,12 +58,19 @@ impl Import<'_> {
     /// Writes the metadata to the legs that are up to date. On the app thread.
     ///
     /// # Errors
-    /// Says what keeps the array from being taken over. It is as it was, unless a write failed.
+    /// Says what keeps the array from being taken over. It is as it was, as far as legs can be written to.
     pub(crate) async fn write(self) -> Result<Imported, String> {
         let draft = self.draft().await?;
         let regions = Regions::new(draft.layout.region_size_blocks.ilog2());
         let behind = draft.behind();
-        let record = draft.write(self.name, &regions).await?;
+        let undo = Undo::of(draft.by_slot().map(|(_, leg)| leg)).await?;
+        let record = match draft.write(self.name, &regions).await {
+            Ok(record) => record,
+            Err(reason) => {
+                undo.restore(self.name).await;
+                return Err(reason);
+            }
+        };
         let Draft {
             plan,
             array,
@@ -87,6 +97,7 @@ impl Import<'_> {
             })
             .collect();
         Ok(Imported {
+            undo,
             stale: plan.stale.iter().copied().filter_map(leg_of).collect(),
             beginning: Beginning {
                 name: self.name.to_string(),

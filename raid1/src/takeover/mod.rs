@@ -19,6 +19,7 @@ mod import;
 mod plan;
 #[cfg(test)]
 mod tests;
+mod undo;
 
 use alloc::format;
 use alloc::string::String;

@@ -8,6 +8,7 @@ mod harness;
 mod names;
 mod reach;
 mod rebuild;
+mod refused;
 mod removal;
 mod reset;
 mod retry;
@@ -39,6 +40,8 @@ const TESTS: &[harness::Test] = tests! {
         with_a_leg_that_is_claimed_at_first, not_where_the_name_is_taken;
     flush:
         at_the_end_of_a_rebuild, of_metadata_on_the_last_leg, of_metadata_once;
+    refused:
+        creation, import;
     removal:
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
     names:
