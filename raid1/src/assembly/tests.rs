@@ -206,6 +206,24 @@ fn a_crash_leaves_one_leg_one_generation_behind() {
 }
 
 #[test]
+fn a_leg_from_before_the_stop_is_copied_to() {
+    let stopped = |slot, generation| Superblock {
+        clean: true,
+        ..healthy(slot, generation, 2)
+    };
+    // The bits of what it lacks may be gone, since the others had it.
+    let found = [stopped(0, 6), healthy(1, 5, 2)];
+    let old = plan(&found, PATIENT);
+    assert_eq!((old.in_sync, old.lagging), (slots(&[0]), slots(&[1])));
+    // The next start was under way.
+    let found = [healthy(0, 7, 2), stopped(1, 6)];
+    assert_eq!(plan(&found, PATIENT).in_sync, slots(&[0, 1]));
+    // An export was: nobody has written in between.
+    let found = [stopped(0, 7), stopped(1, 6)];
+    assert_eq!(plan(&found, PATIENT).in_sync, slots(&[0, 1]));
+}
+
+#[test]
 fn nothing_up_to_date() {
     // The one that is rebuilt knows of later generations than the one in sync.
     let states = [(InSync, 9), (Rebuilding, 9)];
