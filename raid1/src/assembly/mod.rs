@@ -41,7 +41,7 @@ use self::start::Trouble;
 pub(crate) use self::table::all;
 use self::table::{Array, Candidate};
 use self::taking_back::{Lacks, Return, take_back};
-pub(crate) use self::words::describe;
+pub(crate) use self::words::{describe, describe_waiting};
 use crate::mirror::Mirror;
 use crate::mirrors;
 

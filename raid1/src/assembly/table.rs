@@ -75,6 +75,10 @@ pub(crate) struct Array {
 }
 
 impl Array {
+    pub(crate) fn uuid(&self) -> Uuid {
+        self.uuid
+    }
+
     /// The superblock to go by in what is told of it.
     pub(super) fn authority(&self) -> Option<&Superblock> {
         let superblocks = self.candidates.iter().map(|leg| &*leg.superblock);

@@ -8,7 +8,7 @@ use barespdk::json::{ArrayWriter, ObjectWriter};
 use barespdk::uuid::Uuid;
 
 use super::decision::Decision;
-use super::table::{Array, Candidate};
+use super::table::{self, Array, Candidate};
 use crate::format::LegState;
 use crate::legs::Slot;
 
@@ -119,6 +119,25 @@ pub(crate) fn describe(array: &Array, object: &mut ObjectWriter<'_>) {
     object.field("num_base_bdevs_operational", &operational.count());
     object.array("base_bdevs_list", |list| base_bdevs(array, list));
     object.field("generation", &authority.generation);
+    object.field("waits_for", array.waits_for.as_str());
+}
+
+/// Writes which legs wait for a mirror that is online, and for what.
+pub(crate) fn describe_waiting(uuid: Uuid, object: &mut ObjectWriter<'_>) {
+    let waits = |array: &Array| array.uuid == uuid;
+    let Some(array) = table::all().into_iter().find(waits) else {
+        return;
+    };
+    object.array("waiting_base_bdevs", |list| {
+        for leg in &array.candidates {
+            list.object(|object| {
+                object.field("name", leg.name.as_str());
+                object.field("uuid", &leg.bdev_uuid);
+                object.field("slot", &u32::from(leg.superblock.own_slot));
+                object.field("generation", &leg.superblock.generation);
+            });
+        }
+    });
     object.field("waits_for", array.waits_for.as_str());
 }
 

@@ -36,13 +36,16 @@ pub(super) fn get_bdevs(mut params: Params<'_>) -> Result<impl Reply + use<>, Rp
                 list.object(|object: &mut ObjectWriter<'_>| {
                     object.field("name", mirror.name());
                     super::info::describe(mirror.device(), object);
+                    assembly::describe_waiting(mirror.device().uuid, object);
                 });
             }
             let arrays = match category {
                 Category::All | Category::Configuring => assembly::all(),
                 Category::Online | Category::Offline => Default::default(),
             };
-            for array in arrays {
+            // Legs that wait for a mirror which is online are told of with that.
+            let is_online = |uuid| mirrors::all().iter().any(|it| it.device().uuid == uuid);
+            for array in arrays.into_iter().filter(|array| !is_online(array.uuid())) {
                 list.object(|object| assembly::describe(&array, object));
             }
         });

@@ -193,6 +193,11 @@ pub(crate) async fn not_of_histories_that_went_apart() -> Outcome {
         // The first goes on as it did.
         online(1).await?;
         told("split brain").await?;
+        // One mirror, with a leg that waits.
+        let list = all().await?;
+        check_eq!(list.matches(r#""raid_level""#).count(), 1);
+        check!(list.contains(r#""waiting_base_bdevs":[{"name":"B","#));
+        check!(!waiting().await?.contains(r#""raid_level""#));
         let refused = rpc("raid1_start", r#"{"name":"M","source":"C"}"#).await?;
         check!(refused.contains(r#""code":-22,"#));
         let params = format!(r#"{{"name":"M","source":"{chosen}"}}"#);
