@@ -88,7 +88,7 @@ async fn choose(
         return Ok(());
     }
     for candidate in table::take(uuid, |_| true) {
-        let _waits_on = return_to(mirror, candidate, Lacks::AllAsNew).await;
+        let _waits_on = return_to(mirror, candidate, Lacks::All).await;
     }
     tell_of_trouble(uuid, Vec::new());
     let in_vain = table::with(uuid, |array| array.waits_for.clone()).unwrap_or_default();

@@ -25,10 +25,8 @@ const LOSS: (u32, Duration) = (100, Duration::from_millis(20));
 pub(super) enum Lacks {
     /// What it has missed, if it was left behind.
     WhatItMissed,
-    /// All, as its history does not count; the mirror knows that already.
+    /// All, as its history does not count: it becomes a new leg, in its place.
     All,
-    /// The same, but the mirror does not know: it becomes a new leg.
-    AllAsNew,
 }
 
 /// What becomes of a leg that was to be taken back.
@@ -106,7 +104,7 @@ async fn slot_for(
         }
         let relation = match lacks {
             Lacks::WhatItMissed => relation(&authority, own),
-            Lacks::All | Lacks::AllAsNew => Relation::Stale,
+            Lacks::All => Relation::Stale,
         };
         match (relation, open) {
             (Relation::Replaced, _) => {
@@ -124,7 +122,7 @@ async fn slot_for(
             (Relation::Alone, None) => return Err(Refused::Alone),
             // From before it left, an old image perhaps: nobody knows what that lacks.
             (Relation::Lagging, None) if is_out(&authority, slot) => {
-                return Ok((slot, Lacks::AllAsNew));
+                return Ok((slot, Lacks::All));
             }
             (Relation::Stale, None) => return Ok((slot, lacks)),
             // What has gone a moment ago is not recorded yet.
@@ -167,7 +165,8 @@ async fn add(
     );
     let arrival = Arrival {
         leg,
-        returns_to: Some(slot).filter(|_| lacks != Lacks::AllAsNew),
+        // Its own, so that another one which is out as well finds its own free.
+        returns_to: Some(slot),
     };
     let desk = &mirror.device().desk;
     match desk.ask(|done| Job::Add(arrival, done)).await {
