@@ -10,12 +10,14 @@ use barespdk::module::Bdev;
 use barespdk::runtime;
 use barespdk::uuid::Uuid;
 
-use super::table::{self, Array};
+use super::start::{Trouble, seize};
+use super::table::{self, Array, Candidate};
 use super::taking_back::Lacks;
 use super::{drive, go_on, note, online, return_to, tell_of_trouble};
 use crate::leg::Leg;
 use crate::legs::Slot;
 use crate::mirror::Mirror;
+use crate::offline;
 
 /// How often one looks whether others have ended.
 const PAUSE: Duration = Duration::from_millis(5);
@@ -109,6 +111,56 @@ async fn alone(uuid: Uuid) -> bool {
         }
     }
     table::begin(uuid)
+}
+
+/// Has the legs of an array that waits forget it, unless they keep their metadata; it is forgotten here.
+///
+/// # Errors
+/// `ENODEV` where none waits; `EIO` where legs could not forget it: it waits on with those, and does not start
+/// by itself.
+pub(crate) async fn discard(key: &str, keeps: bool) -> Result<(), (Errno, String)> {
+    let none = || (Errno::ENODEV, String::from("no such array waits"));
+    let uuid = table::find(key).ok_or_else(none)?.uuid();
+    if !alone(uuid).await {
+        return Err(none());
+    }
+    let found = table::with(uuid, |array| {
+        array.stopped = true;
+        (String::from(array.name()), array.candidates.clone())
+    });
+    let (name, legs) = found.unwrap_or_default();
+    let mut failed = Vec::new();
+    for leg in legs {
+        match wiped(&leg, &name, keeps).await {
+            Ok(()) => table::forget(&leg.name),
+            Err(reason) => failed.push(format!("base bdev '{}' {reason}", leg.name)),
+        }
+    }
+    go_on(uuid).await;
+    match failed.is_empty() {
+        true => Ok(()),
+        false => Err((Errno::EIO, failed.join("; "))),
+    }
+}
+
+/// A mirror was deleted: legs that waited for it, as they went on alone, do not start by themselves.
+pub(crate) async fn deleted(uuid: Uuid) {
+    let _none = table::with(uuid, |array| array.stopped = true);
+    drive(uuid).await;
+}
+
+async fn wiped(leg: &Candidate, mirror: &str, keeps: bool) -> Result<(), String> {
+    if keeps {
+        return Ok(());
+    }
+    match seize(leg, mirror).await {
+        Ok(seized) => offline::wipe(&seized.desc)
+            .await
+            .map_err(|reason| format!("is not wiped: {reason}")),
+        // It goes, or has something else on it.
+        Err(Trouble::Useless(..) | Trouble::Changed(..)) => Ok(()),
+        Err(Trouble::OutOfReach(_, reason) | Trouble::Array(reason)) => Err(reason),
+    }
 }
 
 /// The bdev of a leg, by that name or by its slot.

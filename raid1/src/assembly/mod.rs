@@ -34,7 +34,7 @@ use barespdk::module::Bdev;
 use barespdk::uuid::Uuid;
 use barespdk::{log_notice, log_warn};
 
-pub(crate) use self::asked::{start, stop};
+pub(crate) use self::asked::{deleted, discard, start, stop};
 use self::decision::{Decision, Useless, decide};
 use self::probe::{Probed, probe};
 use self::start::Trouble;

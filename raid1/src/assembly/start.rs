@@ -150,7 +150,7 @@ pub(super) async fn claim(
 }
 
 /// Opens the bdev of a leg and claims it. What was found on it is there still.
-async fn seize(candidate: &Candidate, mirror: &str) -> Result<Leg, Trouble> {
+pub(super) async fn seize(candidate: &Candidate, mirror: &str) -> Result<Leg, Trouble> {
     let name = || candidate.name.clone();
     let mut tries = CLAIM.0;
     let leg = loop {

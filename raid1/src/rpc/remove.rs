@@ -7,6 +7,7 @@ use barespdk::json::Name;
 use barespdk::rpc::{Params, RpcError};
 
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
+use crate::assembly;
 use crate::keeper::Job;
 use crate::legs::TakeOut;
 use crate::mirrors;
@@ -15,7 +16,21 @@ pub(super) async fn delete(mut params: Params<'_>) -> Result<bool, RpcError> {
     let name = params.required::<Name<'_, NAME_LEN_MAX>>("name")?;
     let keeps = params.optional::<bool>("keep_metadata")?.unwrap_or(false);
     params.finish()?;
-    delete_mirror(&name, keeps).await.map(|()| true)
+    if let Some(mirror) = mirrors::find(&name) {
+        let uuid = mirror.device().uuid;
+        drop(mirror);
+        delete_mirror(&name, keeps).await?;
+        assembly::deleted(uuid).await;
+        return Ok(true);
+    }
+    match assembly::discard(&name, keeps).await {
+        Ok(()) => Ok(true),
+        Err((Errno::ENODEV, _)) => delete_mirror(&name, keeps).await.map(|()| true),
+        Err((errno, reason)) => Err(RpcError::failed(
+            errno,
+            format_args!("Parameter 'name': mirror '{}': {reason}", &*name),
+        )),
+    }
 }
 
 /// Deletes a mirror.

@@ -185,7 +185,7 @@ pub(crate) async fn not_of_histories_that_went_apart() -> Outcome {
         rpc_done("raid1_stop", r#"{"name":"M"}"#).await?;
         contents.extend(unplug(vec![leg]).await?);
     }
-    for (chosen, byte) in [("A", 1), ("1", 2)] {
+    for (chosen, byte) in [("neither", 0), ("A", 1), ("1", 2)] {
         let legs = vec![
             Rig::of("A", contents[0].clone())?,
             Rig::of("B", contents[1].clone())?,
@@ -198,6 +198,15 @@ pub(crate) async fn not_of_histories_that_went_apart() -> Outcome {
         check_eq!(list.matches(r#""raid_level""#).count(), 1);
         check!(list.contains(r#""waiting_base_bdevs":[{"name":"B","#));
         check!(!waiting().await?.contains(r#""raid_level""#));
+        if chosen == "neither" {
+            // The other history is not deleted with it, and does not take its place.
+            rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
+            told("it was stopped").await?;
+            rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
+            check!(!all().await?.contains(r#""name":"M""#));
+            unplug(legs).await?;
+            continue;
+        }
         let refused = rpc("raid1_start", r#"{"name":"M","source":"C"}"#).await?;
         check!(refused.contains(r#""code":-22,"#));
         let params = format!(r#"{{"name":"M","source":"{chosen}"}}"#);
@@ -361,6 +370,38 @@ pub(crate) async fn with_a_leg_that_is_claimed_at_first() -> Outcome {
         }
         delete(legs).await?;
     }
+    Ok(())
+}
+
+/// What waits can be deleted, from its legs too; what is claimed by others stays.
+pub(crate) async fn not_what_was_deleted() -> Outcome {
+    let [a, b] = stopped().await?;
+    let a = Rig::of("A", a)?;
+    told("waits_for").await?;
+    let claim = open("A")?;
+    RIGS.claim(&claim)?;
+    let refused = rpc("raid1_delete", r#"{"name":"M"}"#).await?;
+    check!(
+        refused.contains(r#""code":-5,"#) && refused.contains("base bdev 'A' cannot be claimed")
+    );
+    drop(claim);
+    rpc_done("raid1_delete", r#"{"name":"M","keep_metadata":true}"#).await?;
+    check!(!all().await?.contains(r#""name":"M""#));
+    let content = unplug(vec![a]).await?.remove(0);
+
+    let legs = vec![Rig::of("A", content)?];
+    told("waits_for").await?;
+    rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
+    check!(!all().await?.contains(r#""name":"M""#));
+    let again = rpc("raid1_delete", r#"{"name":"M"}"#).await?;
+    check!(again.contains(r#""code":-19,"#));
+    let content = unplug(legs).await?.remove(0);
+    check!(content[..128 << 10].iter().all(|byte| *byte == 0));
+    // The other waits for it.
+    let legs = vec![Rig::of("A", content)?, Rig::of("B", b)?];
+    told("slot 0 (was bdev 'A')").await?;
+    rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
+    unplug(legs).await?;
     Ok(())
 }
 
