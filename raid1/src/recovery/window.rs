@@ -133,8 +133,11 @@ async fn write(
             Ok(()) => Ok(()),
         };
         if let Err(error) = outcome {
-            copying.target_failed(slot, window.start, error);
             are_written = false;
+            // Who was not asked again for that this was stopped has not failed.
+            if retries(error) == 0 || !progress.is_stopped() {
+                copying.target_failed(slot, window.start, error);
+            }
         }
     }
     are_written
@@ -149,12 +152,7 @@ async fn write_again(
     progress: &Progress,
 ) -> Result<(), IoError> {
     for try_number in 0.. {
-        let retries = match error {
-            IoError::Failed(Status::Aborted) => ABORTED_RETRIES,
-            IoError::Failed(Status::NoMemory) => NO_MEMORY_RETRIES,
-            IoError::Failed(_) | IoError::Submit(_) => 0,
-        };
-        if try_number >= retries || progress.is_stopped() {
+        if try_number >= retries(error) || progress.is_stopped() {
             break;
         }
         if runtime::sleep(RETRY_PAUSE).await.is_err() {
@@ -167,6 +165,15 @@ async fn write_again(
         }
     }
     Err(error)
+}
+
+/// How often a write is sent again.
+fn retries(error: IoError) -> u32 {
+    match error {
+        IoError::Failed(Status::Aborted) => ABORTED_RETRIES,
+        IoError::Failed(Status::NoMemory) => NO_MEMORY_RETRIES,
+        IoError::Failed(_) | IoError::Submit(_) => 0,
+    }
 }
 
 fn members(mut legs: LegSet) -> impl Iterator<Item = Slot> {
