@@ -31,7 +31,9 @@ pub(crate) async fn run(desc: Desc, thread: usize) {
     while !World::with(|world| world.goes) {
         let _ = runtime::sleep(life::start_pause()).await;
     }
-    while let Some(step) = World::with(|world| world.next(thread)) {
+    while life::before_step().await
+        && let Some(step) = World::with(|world| world.next(thread))
+    {
         take(&channel, step).await;
         World::with(|world| world.ended += 1);
         expect_progress();

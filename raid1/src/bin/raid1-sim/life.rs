@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 use crate::checker::{Checker, Value as Content};
 use crate::disk::Disk;
 use crate::lives::Death;
+use crate::lull::Lull;
 use crate::media::{self, Media, RESERVED_BYTES, blocks};
 use crate::passed::Passed;
 use crate::plan::{Act, Fate, NUM_BLOCKS, Plan, Since};
@@ -65,6 +66,9 @@ struct Life {
     doom: Option<Doom>,
     now: Since,
     is_late: bool,
+    lull: Option<Lull>,
+    /// When the mirror was there, in microseconds.
+    online_us: u64,
     /// One leg neither fails nor goes.
     faithful: Option<usize>,
     /// The legs that come, in this order, unless they are there from the start.
@@ -111,7 +115,7 @@ pub(crate) fn first(plan: &Plan, asked: String) -> Passed {
 }
 
 /// Begins a life. The RPCs to begin it with.
-pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
+pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
     let number = passed.life;
     let mut rng = Rng::with_seed(plan.seed ^ (number as u64 + 1) << 32);
     let fates: Vec<_> = (plan.steps.iter())
@@ -181,6 +185,13 @@ pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
         }),
         _ => None,
     });
+    let lull = fates.iter().find_map(|fate| match *fate {
+        Fate::Lull(lull) => Some(lull),
+        _ => None,
+    });
+    if let Some(lull) = lull {
+        plan.latency_us_max = lull.latency_us_max;
+    }
     let at_start = match start {
         Start::Create => std::mem::take(&mut coming),
         _ => Vec::new(),
@@ -208,6 +219,8 @@ pub(crate) fn begin(plan: Plan, mut passed: Passed) -> Vec<Value> {
         doom,
         now: Since::Start,
         is_late: fates.contains(&Fate::Late),
+        lull,
+        online_us: 0,
         faithful,
         coming,
         is_asked: start != Start::StaleAlone && timeout_s == 0,
@@ -269,7 +282,10 @@ pub(crate) async fn mirror() -> Option<Desc> {
                 verdict::failed("the mirror is there, of legs that are out of date alone");
             }
             verdict::trace(|| "the mirror is there".to_owned());
-            with(|life| life.is_created = true);
+            with(|life| {
+                life.is_created = true;
+                life.online_us = barespdk_embedded::sim::now_us();
+            });
             return Some(desc);
         }
         match start {
@@ -284,7 +300,12 @@ pub(crate) async fn mirror() -> Option<Desc> {
             // It may have started, or not know all yet.
             let _ = rpc::call("raid1_start", json!({ "name": MIRROR })).await;
         }
-        let pause = (Duration::from_millis(1) + waited / 16).min(Duration::from_secs(1));
+        // When regions are looked at counts from when it is there.
+        let pause_max = match with(|life| life.lull) {
+            Some(_) => Duration::from_millis(1),
+            None => Duration::from_secs(1),
+        };
+        let pause = (Duration::from_millis(1) + waited / 16).min(pause_max);
         let _ = runtime::sleep(pause).await;
         waited += pause;
     }
@@ -309,9 +330,21 @@ pub(crate) fn is_last() -> bool {
     with(|life| life.is_last)
 }
 
+/// Waits before a step, if clients are to. Whether they are to go on.
+pub(crate) async fn before_step() -> bool {
+    let Some(lull) = with(|life| life.lull) else {
+        return true;
+    };
+    let steps_each = World::with(|world| world.steps_each);
+    let pause = with(|life| lull.pause(&mut life.rng, steps_each));
+    let _ = runtime::sleep(pause).await;
+    let since_us = barespdk_embedded::sim::now_us() - with(|life| life.online_us);
+    !lull.is_over(since_us)
+}
+
 /// How long a client waits before it looks again whether it may begin.
 pub(crate) fn start_pause() -> Duration {
-    match with(|life| life.is_late) {
+    match with(|life| life.is_late || life.lull.is_some()) {
         false => Duration::from_micros(20),
         true => Duration::from_millis(20),
     }
@@ -325,11 +358,27 @@ pub(crate) async fn clients_begin() {
         let _ = runtime::sleep(Duration::from_millis(ms)).await;
         expect_progress();
     }
+    if let Some(lull) = with(|life| life.lull) {
+        expect_progress();
+        let _ = runtime::sleep(lull.until_begin()).await;
+        expect_progress();
+        let end = async move {
+            lull.end().await;
+            ends(Some(lull.death));
+        };
+        if let Err(errno) = runtime::spawn_local(end) {
+            verdict::failed(&format!("no task: {errno}"));
+        }
+    }
     with(|life| life.now = Since::Clients);
 }
 
 /// The clients have ended. If this life ends when all is quiet, it does so after a while, at the latest.
 pub(crate) async fn clients_end() {
+    if with(|life| life.lull.is_some()) {
+        // Until then the life ends.
+        let _ = runtime::sleep(Duration::from_secs(1)).await;
+    }
     let (death, ms) = with(|life| {
         life.now = Since::Quiet;
         let doom = life.doom.as_ref().filter(|doom| doom.since == Since::Quiet);

@@ -11,6 +11,7 @@
 
 use fastrand::Rng;
 
+use crate::lull::Lull;
 use crate::plan::{Fate, Since};
 
 /// How a life ends.
@@ -61,7 +62,9 @@ impl Metadata {
     pub(crate) fn fates(&self, rng: &mut Rng, life: usize, legs: usize, ops: u64) -> Vec<Fate> {
         let mut fates = Vec::new();
         let is_last = life + 1 == self.lives;
-        if !is_last && rng.u8(0..4) == 0 {
+        if !is_last && rng.u8(0..6) == 0 {
+            fates.push(Fate::Lull(Lull::random(rng)));
+        } else if !is_last && rng.u8(0..4) == 0 {
             fates.push(Fate::Late);
             fates.push(Fate::Doom {
                 death: Death::random(rng),

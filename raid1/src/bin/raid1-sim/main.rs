@@ -18,6 +18,7 @@ mod disk;
 mod leg;
 mod life;
 mod lives;
+mod lull;
 mod media;
 mod passed;
 mod plan;

@@ -1,5 +1,7 @@
 //! What the metadata on the legs says, read with nothing of the driver's, from `raid1/FORMAT.md` alone.
 
+use std::cmp::Reverse;
+
 use crate::plan::BLOCK_SIZE;
 
 /// Bytes that a mirror with metadata keeps for itself at the start of each leg.
@@ -115,10 +117,15 @@ impl Media {
     /// Puts together what is [`Own`] to each leg.
     pub(crate) fn of(legs: impl Iterator<Item = Option<Own>>) -> Self {
         let legs: Vec<_> = legs.collect();
-        let generation = |index: &usize| legs[*index].as_ref().map(|(own, _)| own.generation);
+        // Of two alike, the one that went on without the other: which was a generation ahead of it.
+        let rank = |index: &usize| {
+            let (own, _) = legs[*index].as_ref()?;
+            let in_sync = own.states.iter().filter(|state| **state == IN_SYNC);
+            Some((own.generation, Reverse(in_sync.count())))
+        };
         let newest = (0..legs.len())
             .filter(|index| legs[*index].is_some())
-            .max_by_key(generation);
+            .max_by_key(rank);
         Self { legs, newest }
     }
 

@@ -7,6 +7,7 @@
 use fastrand::Rng;
 
 use crate::lives::{Death, Metadata};
+use crate::lull::Lull;
 
 /// Blocks of the mirror.
 pub(crate) const NUM_BLOCKS: u64 = 512;
@@ -78,6 +79,9 @@ pub(crate) enum Fate {
     StaleAlone,
     /// The clients begin when regions are about to be looked at that may be clean.
     Late,
+    /// Clients come and go around the time when regions are looked at that may be clean, and then the life
+    /// ends.
+    Lull(Lull),
 }
 
 /// From when on requests of the legs are counted.
@@ -371,9 +375,9 @@ mod tests {
         }
         for plan in &plans {
             let last = plan.lives() - 1;
-            let ends = |step: &Step| match step.act {
-                Act::Die(_) | Act::Fate(Fate::Doom { .. }) => true,
-                _ => false,
+            let ends = |step: &Step| {
+                use Fate::{Doom, Lull};
+                matches!(step.act, Act::Die(_) | Act::Fate(Doom { .. } | Lull(_)))
             };
             let of_last = plan.steps.iter().filter(|step| step.life == last);
             assert!(!of_last.into_iter().any(ends), "the last life ends well");

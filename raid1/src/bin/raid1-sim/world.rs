@@ -18,6 +18,8 @@ pub(crate) struct World {
     /// Resets that have started, and how many of them are in flight.
     pub(crate) resets: u64,
     pub(crate) resetting: u64,
+    /// Steps for each client, about.
+    pub(crate) steps_each: u64,
     /// Steps that have ended.
     pub(crate) ended: u64,
     /// Clients that are not done.
@@ -41,8 +43,11 @@ impl World {
             steps[step.thread].push_back(*step);
         }
         let overlaps = (plan.metadata.as_ref()).is_some_and(|metadata| metadata.overlaps);
+        let clients = plan.threads * plan.depth;
+        let num_steps: usize = steps.iter().map(VecDeque::len).sum();
         WORLD.set(Some(Self {
-            clients: plan.threads * plan.depth,
+            clients,
+            steps_each: (num_steps / clients) as u64,
             plan,
             checker,
             overlaps,
