@@ -7,7 +7,6 @@
 //!  the authority says     the leg's own generation              it is
 //!  in sync, rebuilding    the same, but another superblock      of another history
 //!                         the same, or 1 less (a crash)         that
-//!                         1 less, before it was stopped         lagging: an old copy of itself, perhaps
 //!                         less                                  lagging: an old copy of itself
 //!  failed                 up to the one in which it left        stale
 //!                         1 more, and it blames nobody          stale: the write was in flight
@@ -330,8 +329,6 @@ pub(super) fn relation(authority: &Superblock, leg: &Superblock) -> Relation {
     };
     match authority.generation.checked_sub(leg.generation) {
         Some(0) if says_the_same(authority, leg) => believed,
-        // An image from before the stop; seldom, a crash just there, after which a copy is safe too.
-        Some(1) if authority.clean && !leg.clean => Relation::Lagging,
         Some(1) => believed,
         None | Some(0) => Relation::Alone,
         Some(_) => Relation::Lagging,

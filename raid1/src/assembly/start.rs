@@ -298,7 +298,6 @@ impl Start<'_> {
                 let reason = "none of its legs can be written to";
                 return Err(Trouble::Array(String::from(reason)));
             }
-            superblock.generation += 1;
             self.describe(&mut superblock, in_sync, copied_to, &dirty);
             let mut record = Record::new(superblock.clone(), self.layout);
             let mut failed = LegSet::EMPTY;
@@ -321,8 +320,9 @@ impl Start<'_> {
             failed = failed.or(record
                 .write_units(in_sync.without(failed), &units, word)
                 .await);
-            let told = in_sync.or(copied_to).without(failed);
-            failed = failed.or(record.write_superblock(told).await);
+            if failed.is_empty() {
+                failed = record.advance_twice(in_sync, copied_to).await;
+            }
             if failed.is_empty() {
                 break record;
             }
@@ -335,6 +335,7 @@ impl Start<'_> {
                 );
             }
             out = out.or(failed);
+            superblock = record.superblock;
         };
         Ok(self.beginning(options, record, dirty, missed, out))
     }
@@ -356,11 +357,9 @@ impl Start<'_> {
                 LegState::InSync | LegState::Rebuilding => LegState::Failed,
                 other => other,
             };
-            if in_sync.or(copied_to).contains(slot) {
-                entry.left_generation = superblock.generation;
-                if let Some(member) = self.member(slot) {
-                    entry.base_name = Name::cut(&member.leg.name);
-                }
+            let member = self.member(slot);
+            if let Some(member) = member.filter(|_| in_sync.or(copied_to).contains(slot)) {
+                entry.base_name = Name::cut(&member.leg.name);
             }
         }
         let unequal = !dirty.is_empty() && in_sync.len() > 1;

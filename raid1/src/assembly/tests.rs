@@ -206,21 +206,27 @@ fn a_crash_leaves_one_leg_one_generation_behind() {
 }
 
 #[test]
-fn a_leg_from_before_the_stop_is_copied_to() {
+fn an_image_from_before_a_start_or_a_stop_is_copied_to() {
     let stopped = |slot, generation| Superblock {
         clean: true,
         ..healthy(slot, generation, 2)
     };
-    // The bits of what it lacks may be gone, since the others had it.
-    let found = [stopped(0, 6), healthy(1, 5, 2)];
-    let old = plan(&found, PATIENT);
-    assert_eq!((old.in_sync, old.lagging), (slots(&[0]), slots(&[1])));
-    // The next start was under way.
-    let found = [healthy(0, 7, 2), stopped(1, 6)];
-    assert_eq!(plan(&found, PATIENT).in_sync, slots(&[0, 1]));
-    // An export was: nobody has written in between.
-    let found = [stopped(0, 7), stopped(1, 6)];
-    assert_eq!(plan(&found, PATIENT).in_sync, slots(&[0, 1]));
+    // Each writes two generations. The bits of what the image lacks may be gone, since the other had it.
+    for found in [
+        [stopped(0, 7), healthy(1, 5, 2)],
+        [healthy(0, 7, 2), stopped(1, 5)],
+    ] {
+        let old = plan(&found, PATIENT);
+        assert_eq!((old.in_sync, old.lagging), (slots(&[0]), slots(&[1])));
+    }
+    // A crash in between leaves legs that are equal, as does one of an export.
+    for found in [
+        [stopped(0, 6), healthy(1, 5, 2)],
+        [healthy(0, 6, 2), stopped(1, 5)],
+        [stopped(0, 6), stopped(1, 5)],
+    ] {
+        assert_eq!(plan(&found, PATIENT).in_sync, slots(&[0, 1]));
+    }
 }
 
 #[test]

@@ -295,24 +295,14 @@ impl Keeper {
             .next()
             .filter(|_| unequal)
             .map(|slot| slot.index() as u8);
-        superblock.generation += 1;
-        let generation = superblock.generation;
-        let recipients = in_sync.or(rebuilding);
-        for slot in recipients.iter() {
-            superblock.legs[slot.index()].left_generation = generation;
-        }
         let units: alloc::vec::Vec<usize> = fresh
             .iter()
             .flat_map(|slot| record.units_of_bitmap(BitmapId::missed(slot.index())))
             .collect();
         let word = words(device.regions.as_ref(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
-        let failed = failed.or(record.write_superblock(recipients.without(failed)).await);
-        if recipients.without(failed).is_empty() {
-            // The next try goes to the same copy: this one may be torn, and the other is all there is.
-            record.superblock.generation += 1;
-        }
-        failed
+        let told = in_sync.without(failed);
+        failed.or(record.advance(told, rebuilding).await)
     }
 
     /// A leg lacks what is written now, and, without a bitmap, all.

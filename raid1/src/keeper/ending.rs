@@ -47,12 +47,12 @@ impl Keeper {
         // A leg that cannot be flushed is not to be copied from at the next start. Where none can, all stays
         // dirty.
         let failed = record.flush(legs).await;
-        if !failed.is_empty() {
-            if self.leave_all(failed).is_err() {
-                return;
-            }
-            let _those_that_fail_are_older_next_time = self.record_state(failed).await;
+        if self.leave_all(failed).is_err() {
+            return;
         }
+        // With the one below there are two generations to a stop, so that an image of a leg from before it is
+        // not taken for the leg.
+        let _those_that_fail_are_older_next_time = self.record_state(failed).await;
         let in_sync = device.legs.lock().in_sync();
         let Some(record) = &mut self.record else {
             return;

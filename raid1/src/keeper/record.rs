@@ -15,7 +15,7 @@ use crate::regions::Regions;
 
 /// The metadata of a mirror, and the legs that it is on.
 pub(crate) struct Record {
-    pub(super) superblock: Superblock,
+    pub(crate) superblock: Superblock,
     pub(super) layout: Layout,
     media: [Option<Medium>; LEGS_MAX],
     /// Legs that took what was written, but failed the flush after it.
@@ -122,6 +122,34 @@ impl Record {
         failed.or(self.seal(legs.without(failed)).await)
     }
 
+    /// Goes on to the next generation: on stable media of legs in sync first, then of those that are copied
+    /// to. One of these that had it alone would, after a crash, have gone on without the others. Which legs
+    /// have failed.
+    pub(crate) async fn advance(&mut self, in_sync: LegSet, copied_to: LegSet) -> LegSet {
+        self.superblock.generation += 1;
+        let generation = self.superblock.generation;
+        for slot in in_sync.or(copied_to).iter() {
+            self.superblock.legs[slot.index()].left_generation = generation;
+        }
+        let failed = self.write_superblock(in_sync).await;
+        if in_sync.without(failed).is_empty() {
+            // The next try goes to the same copy: this one may be torn, and the other is all there is.
+            self.superblock.generation += 1;
+            return failed;
+        }
+        failed.or(self.write_superblock(copied_to).await)
+    }
+
+    /// Goes on by two generations: a leg that is one behind was written to a moment before a crash, one that
+    /// is further behind is an image from before this. Which legs have failed; then it may have been one.
+    pub(crate) async fn advance_twice(&mut self, in_sync: LegSet, copied_to: LegSet) -> LegSet {
+        let failed = self.advance(in_sync, copied_to).await;
+        if !failed.is_empty() {
+            return failed;
+        }
+        self.advance(in_sync, copied_to).await
+    }
+
     /// Writes all there is of a mirror that begins, to both copies of the superblock. Which legs have failed.
     pub(crate) async fn begin(&mut self, legs: LegSet, regions: &Regions) -> LegSet {
         // A copy of another array, beside one of this, would not be understood.
@@ -130,14 +158,9 @@ impl Record {
         let nothing_missed = Missed::default();
         let word = words(Some(regions), &nothing_missed);
         failed = failed.or(self.write_units(legs.without(failed), &units, word).await);
-        for _ in [0, 1] {
-            self.superblock.generation += 1;
-            for slot in legs.iter() {
-                self.superblock.legs[slot.index()].left_generation = self.superblock.generation;
-            }
-            failed = failed.or(self.write_superblock(legs.without(failed)).await);
-        }
-        failed
+        failed.or(self
+            .advance_twice(legs.without(failed), LegSet::EMPTY)
+            .await)
     }
 
     /// The uuid that a leg has by what is on it; `None` where nothing is.

@@ -180,8 +180,7 @@ impl Import<'_> {
 impl Draft<'_> {
     /// Writes all there is of the mirror; copy A last, where `bdev_raid` has its superblock.
     async fn write(&self, name: &str, regions: &Regions) -> Result<Record, String> {
-        let mut superblock = self.superblock(name)?;
-        let mut record = self.record(&superblock)?;
+        let mut record = self.record(self.superblock(name)?)?;
         let units: Vec<usize> = (0..self.layout.num_units()).collect();
         let behind = self.behind();
         let word = |bitmap: crate::format::BitmapId, index| {
@@ -194,14 +193,9 @@ impl Draft<'_> {
         };
         self.check(record.write_units(self.members(), &units, word).await)?;
         self.check(record.write_superblock(self.members()).await)?;
-        superblock.generation += 1;
-        for leg in superblock.legs.iter_mut() {
-            if leg.state != LegState::Absent {
-                leg.left_generation = superblock.generation;
-            }
-        }
-        let mut record = self.record(&superblock)?;
-        self.check(record.write_superblock(self.members()).await)?;
+        let behind = self.behind();
+        let in_sync = self.members().without(behind);
+        self.check(record.advance(in_sync, behind).await)?;
         Ok(record)
     }
 
@@ -230,8 +224,8 @@ impl Draft<'_> {
             .filter_map(|(slot, member)| Some((slot, self.legs.get((*member)?)?)))
     }
 
-    fn record(&self, superblock: &Superblock) -> Result<Record, String> {
-        let mut record = Record::new(superblock.clone(), self.layout);
+    fn record(&self, superblock: Superblock) -> Result<Record, String> {
+        let mut record = Record::new(superblock, self.layout);
         for (slot, leg) in self.by_slot() {
             record.open(slot, leg).map_err(|errno| {
                 format!("base bdev '{}' cannot be written to: {errno}", leg.name)

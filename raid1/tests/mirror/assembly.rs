@@ -299,18 +299,50 @@ pub(crate) async fn after_a_crash() -> Outcome {
     Ok(())
 }
 
+/// What the first of two legs has on it when they have just been started.
+async fn after_a_start(a: &[u8], b: &[u8]) -> Result<Vec<u8>, Failure> {
+    let legs = vec![Rig::of("A", a.to_vec())?, Rig::of("B", b.to_vec())?];
+    online(2).await?;
+    let content = legs[0].device().content();
+    rpc_done("raid1_delete", r#"{"name":"M","keep_metadata":true}"#).await?;
+    unplug(legs).await?;
+    Ok(content)
+}
+
+/// Makes a leg what it was before the last generation was written.
+fn forget_newest_copy(leg: &mut [u8]) {
+    let copies = [0, 64 << 10];
+    let generation = |at: &usize| {
+        leg[at + 16..][..8]
+            .iter()
+            .rev()
+            .copied()
+            .collect::<Vec<_>>()
+    };
+    let newest = copies.into_iter().max_by_key(generation).unwrap_or(0);
+    leg[newest..][..4096].fill(0);
+}
+
+/// An image of a leg from while the mirror was stopped, put back after a start: all is copied to it.
+pub(crate) async fn with_an_image_from_before_the_start() -> Outcome {
+    let [a, mut b] = stopped().await?;
+    let ahead = after_a_start(&a, &b).await?;
+    // What was written since, in a region that is clean again.
+    let block = DATA + 2 * REGION as usize;
+    b[block * BLOCK_SIZE..][..BLOCK_SIZE].fill(9);
+    let legs = vec![Rig::of("A", ahead)?, Rig::of("B", b)?];
+    online(2).await?;
+    check_eq!(legs[1].device().byte(block), 0);
+    check_eq!(read(&open("M")?, 2 * REGION).await?, 0);
+    delete(legs).await
+}
+
 /// A start that one leg has not heard of: it is brought up to the other, which may be missing again.
 pub(crate) async fn after_a_crash_of_the_start() -> Outcome {
     let [a, b] = stopped().await?;
-    // What a leg is at each of the writes of the next start.
-    let leg_a = Rig::of("A", a.clone())?;
-    let leg_b = Rig::of("B", b.clone())?;
-    online(2).await?;
-    let ahead = leg_a.device().content();
-    rpc_done("raid1_delete", r#"{"name":"M","keep_metadata":true}"#).await?;
-    unplug(vec![leg_a, leg_b]).await?;
-
-    // Only the first has heard.
+    // Only the first has heard, of the first of the two generations of a start.
+    let mut ahead = after_a_start(&a, &b).await?;
+    forget_newest_copy(&mut ahead);
     let legs = vec![Rig::of("A", ahead.clone())?, Rig::of("B", b.clone())?];
     online(2).await?;
     check_eq!(read(&open("M")?, 0).await?, 7);

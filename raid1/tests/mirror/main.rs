@@ -36,7 +36,8 @@ const TESTS: &[harness::Test] = tests! {
     assembly:
         after_a_stop, whatever_the_order_and_the_names, without_a_leg_that_comes_later,
         without_a_leg_when_it_has_waited, not_of_histories_that_went_apart, not_of_copies,
-        after_a_crash, after_a_crash_of_the_start, with_a_leg_that_cannot_be_read_at_first,
+        after_a_crash, after_a_crash_of_the_start, with_an_image_from_before_the_start,
+        with_a_leg_that_cannot_be_read_at_first,
         with_a_leg_that_is_claimed_at_first, not_what_was_deleted, not_where_the_name_is_taken;
     flush:
         at_the_end_of_a_rebuild, of_metadata_on_the_last_leg, of_metadata_once;
