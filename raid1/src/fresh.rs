@@ -13,6 +13,7 @@ use crate::leg::Leg;
 use crate::legs::{LegSet, Slot};
 use crate::online::Metadata;
 use crate::regions::Regions;
+use crate::undo::Undo;
 
 /// How much of a leg is looked at, in bytes, for what somebody else has put there.
 const LOOKED_AT: u64 = format::LOOKED_AT_BYTES as u64;
@@ -32,11 +33,13 @@ pub(crate) struct Fresh<'a> {
 }
 
 impl Fresh<'_> {
-    /// Writes the metadata to all legs. On the app thread.
+    /// Writes the metadata to all legs. On the app thread. With it comes what was there, for whoever cannot
+    /// bring the mirror online.
     ///
     /// # Errors
-    /// Says which leg cannot be used, and why.
-    pub(crate) async fn write(&self) -> Result<Metadata, String> {
+    /// Says which leg cannot be used, and why. What was on the legs is there again, as far as they can be
+    /// written to.
+    pub(crate) async fn write(&self) -> Result<(Metadata, Undo), String> {
         let options = self.options;
         let layout = format::Layout::new(
             options.num_blocks,
@@ -68,28 +71,25 @@ impl Fresh<'_> {
             regions.dirty.insert_all(all.clone());
             regions.unequal.insert_all(all);
         }
+        let undo = Undo::of(self.legs.iter(), &layout).await?;
         let failed = record.begin(all, &regions).await;
-        if !failed.is_empty() {
-            let _as_far_as_it_goes = record.wipe(all).await;
-        }
-        if let Some(leg) = failed
-            .iter()
-            .next()
-            .and_then(|slot| self.legs.get(slot.index()))
-        {
+        let first = failed.iter().next();
+        if let Some(leg) = first.and_then(|slot| self.legs.get(slot.index())) {
+            undo.restore(self.name).await;
             return Err(format!(
                 "base bdev '{}' failed a write of metadata",
                 leg.name
             ));
         }
-        Ok(Metadata {
+        let metadata = Metadata {
             data_offset_blocks: layout.data_offset_blocks,
             data_size_blocks: layout.data_size_blocks,
             region_size_blocks: layout.region_size_blocks,
             regions,
             record,
             missed: Missed::default(),
-        })
+        };
+        Ok((metadata, undo))
     }
 
     /// The leg that decides how large the mirror is.

@@ -59,10 +59,10 @@ mod online;
 mod ranges;
 mod recovery;
 mod region_map;
-
 mod regions;
 mod rpc;
 mod takeover;
+mod undo;
 
 /// The RPCs of SPDK's `bdev_raid`, with their parameters, results and errors, for mirrors of this driver: to
 /// be given to [`App::methods`](barespdk::app::App::methods) where SPDK's own module is not linked. Where it is,

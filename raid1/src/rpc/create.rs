@@ -8,9 +8,9 @@ use core::fmt;
 use barespdk::bdev;
 use barespdk::errno::Errno;
 use barespdk::json::Name;
+use barespdk::log_notice;
 use barespdk::rpc::{Params, RpcError};
 use barespdk::uuid::Uuid;
-use barespdk::{log_notice, log_warn};
 
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
 use crate::driver::MODULE;
@@ -19,7 +19,6 @@ use crate::geometry;
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, Standing};
 use crate::mirrors;
-use crate::offline;
 use crate::online::{Beginning, online};
 
 pub(super) type BaseName<'a> = Name<'a, BASE_NAME_LEN_MAX>;
@@ -133,7 +132,7 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
     if bdev::exists(&uuid.to_string()) {
         return Err(uuid_exists(uuid));
     }
-    let metadata = if wanted.superblock {
+    let (metadata, undo) = if wanted.superblock {
         let fresh = Fresh {
             name,
             uuid,
@@ -143,15 +142,11 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
             assume_clean: wanted.assume_clean,
             force: wanted.force,
         };
-        let metadata = fresh.write().await.map_err(refused_legs)?;
+        let (metadata, undo) = fresh.write().await.map_err(refused_legs)?;
         options.num_blocks = metadata.data_size_blocks;
-        Some(metadata)
+        (Some(metadata), Some(undo))
     } else {
-        None
-    };
-    let written_to = match metadata {
-        Some(_) => legs.clone(),
-        None => Vec::new(),
+        (None, None)
     };
     let beginning = Beginning {
         name: name.to_string(),
@@ -165,13 +160,8 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
     };
     if let Err(errno) = online(beginning).await {
         // A mirror that there is not must not come back from its legs.
-        for leg in &written_to {
-            if let Err(reason) = offline::wipe(&leg.desc).await {
-                log_warn!(
-                    "raid1 {name}: metadata on base bdev '{}' not wiped: {reason}",
-                    leg.name
-                );
-            }
+        if let Some(undo) = undo {
+            undo.restore(name).await;
         }
         return Err(match errno {
             Errno::EEXIST if bdev::exists(name) => exists(name),

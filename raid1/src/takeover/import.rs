@@ -11,7 +11,6 @@ use barespdk::uuid::Uuid;
 
 use super::plan::{Found, Plan, Told, first_generation, plan};
 use super::read_array;
-use super::undo::Undo;
 use crate::format::{
     BdevRaid, LEGS_MAX, Layout, LegEntry, LegState, Name, REGIONS_MAX, Superblock,
 };
@@ -23,6 +22,7 @@ use crate::legs::{LegSet, Slot, Standing};
 use crate::online::{Beginning, Metadata};
 use crate::region_map::RegionMap;
 use crate::regions::Regions;
+use crate::undo::Undo;
 
 /// An array that is to be taken over.
 pub(crate) struct Import<'a> {
@@ -63,7 +63,7 @@ impl Import<'_> {
         let draft = self.draft().await?;
         let regions = Regions::new(draft.layout.region_size_blocks.ilog2());
         let behind = draft.behind();
-        let undo = Undo::of(draft.by_slot().map(|(_, leg)| leg)).await?;
+        let undo = Undo::of(draft.by_slot().map(|(_, leg)| leg), &draft.layout).await?;
         let record = match draft.write(self.name, &regions).await {
             Ok(record) => record,
             Err(reason) => {

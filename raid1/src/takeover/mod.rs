@@ -19,7 +19,6 @@ mod import;
 mod plan;
 #[cfg(test)]
 mod tests;
-mod undo;
 
 use alloc::format;
 use alloc::string::String;

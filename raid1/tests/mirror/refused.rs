@@ -35,19 +35,21 @@ async fn refused(method: &'static str, params: &str, legs: &[Bdev<Rig>]) -> Outc
     Ok(())
 }
 
-/// The name is taken meanwhile: the legs are as empty as they were.
+/// The name is taken meanwhile, or a leg fails: the legs are what they were, even where that might have been
+/// overwritten.
 pub(crate) async fn creation() -> Outcome {
-    let legs = [blank("A")?, blank("B")?];
-    let params = r#"{"name":"M","base_bdevs":["A","B"]}"#;
+    let mut before = vec![0; (5 << 11) * BLOCK_SIZE];
+    before[..1 << 20].fill(0xa5);
+    let legs = [Rig::of("A", before.clone())?, Rig::of("B", before.clone())?];
+    let params = r#"{"name":"M","base_bdevs":["A","B"],"force":true}"#;
     refused("raid1_create", params, &legs).await?;
+    let held = &legs[1].device();
+    held.bad_writes.store(3, SeqCst);
+    let answer = begin_rpc("raid1_create", params).await?;
+    check!(answer.contains("base bdev 'B' failed a write of metadata"));
     for leg in &legs {
-        check!(
-            leg.device().content()[SUPERBLOCKS]
-                .iter()
-                .all(|byte| *byte == 0)
-        );
+        check!(leg.device().content() == before);
     }
-    // Nothing has to be forced.
     rpc_done("raid1_create", params).await?;
     rpc_done("raid1_delete", r#"{"name":"M"}"#).await?;
     for leg in legs {
