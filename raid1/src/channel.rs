@@ -79,24 +79,25 @@ impl Channel {
     }
 
     /// Writes to one more leg, which is not read from. One that cannot be reached is
-    /// [missing](Channel::missing).
-    pub(crate) fn add_leg(&self, mirror: &str, slot: Slot, leg: &Leg) {
-        match bdev::Channel::new(&leg.desc) {
-            Ok(channel) => {
-                // As in `drop_leg`.
-                let Ok(mut legs) = self.legs.try_borrow_mut() else {
-                    return;
-                };
-                let before = legs[slot.index()].replace(channel);
-                drop(legs);
-                drop(before);
-                self.present.set(self.present.get().or(LegSet::of(slot)));
-            }
+    /// [missing](Channel::missing). Whether it can.
+    pub(crate) fn add_leg(&self, mirror: &str, slot: Slot, leg: &Leg) -> bool {
+        // As in `drop_leg`.
+        let added = bdev::Channel::new(&leg.desc)
+            .and_then(|channel| {
+                Ok((
+                    channel,
+                    self.legs.try_borrow_mut().map_err(|_| Errno::EBUSY)?,
+                ))
+            })
+            .map(|(channel, mut legs)| legs[slot.index()].replace(channel));
+        match &added {
+            Ok(_before) => self.present.set(self.present.get().or(LegSet::of(slot))),
             Err(errno) => {
-                unreachable(mirror, leg, errno);
+                unreachable(mirror, leg, *errno);
                 self.missing.set(self.missing.get().or(LegSet::of(slot)));
             }
         }
+        added.is_ok()
     }
 
     /// Reads from a leg, too, that was written to.

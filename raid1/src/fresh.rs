@@ -2,16 +2,18 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
+use alloc::sync::Arc;
 
 use barespdk::bdev;
 use barespdk::module::Options;
 use barespdk::uuid::Uuid;
 
-use crate::format::{self, LegEntry, LegState, MdFormat, Superblock};
+use crate::format::{self, LegEntry, LegState, MdFormat, REGIONS_MAX, Superblock};
 use crate::keeper::{Missed, Record};
 use crate::leg::Leg;
-use crate::legs::{LegSet, Slot};
+use crate::legs::{LEGS_MAX, LegSet, Slot};
 use crate::online::Metadata;
+use crate::region_map::RegionMap;
 use crate::regions::Regions;
 use crate::undo::Undo;
 
@@ -65,14 +67,18 @@ impl Fresh<'_> {
             })?;
             all.insert(slot);
         }
-        let regions = Regions::new(layout.region_size_blocks.ilog2());
-        if !self.assume_clean && self.legs.len() > 1 {
-            let all = 0..=layout.num_regions as usize - 1;
-            regions.dirty.insert_all(all.clone());
-            regions.unequal.insert_all(all);
+        let mut missed = Missed::default();
+        let mut copied_to = all;
+        for slot in self.in_sync().iter() {
+            copied_to.remove(slot);
+        }
+        for slot in copied_to.iter() {
+            let map = RegionMap::new(REGIONS_MAX as usize);
+            map.insert_all(0..=layout.num_regions.saturating_sub(1) as usize);
+            missed[slot.index()] = Some(Arc::new(map));
         }
         let undo = Undo::of(self.legs.iter(), &layout).await?;
-        let failed = record.begin(all, &regions).await;
+        let failed = record.begin(self.in_sync(), copied_to, &missed).await;
         let first = failed.iter().next();
         if let Some(leg) = first.and_then(|slot| self.legs.get(slot.index())) {
             undo.restore(self.name).await;
@@ -85,11 +91,22 @@ impl Fresh<'_> {
             data_offset_blocks: layout.data_offset_blocks,
             data_size_blocks: layout.data_size_blocks,
             region_size_blocks: layout.region_size_blocks,
-            regions,
+            regions: Regions::new(layout.region_size_blocks.ilog2()),
             record,
-            missed: Missed::default(),
+            missed,
         };
         Ok((metadata, undo))
+    }
+
+    /// The legs that are read from at first: one, unless all are equal. What the others have is garbage, which
+    /// must not be read even where that one fails.
+    pub(crate) fn in_sync(&self) -> LegSet {
+        let slots = (0..self.legs.len()).filter_map(Slot::of);
+        let mut in_sync = LegSet::EMPTY;
+        slots
+            .take(if self.assume_clean { LEGS_MAX } else { 1 })
+            .for_each(|slot| in_sync.insert(slot));
+        in_sync
     }
 
     /// The leg that decides how large the mirror is.
@@ -100,10 +117,14 @@ impl Fresh<'_> {
     fn superblock(&self, layout: &format::Layout) -> Result<Superblock, String> {
         let options = self.options;
         let mut legs = <[LegEntry; format::LEGS_MAX]>::default();
-        for (entry, leg) in legs.iter_mut().zip(self.legs) {
+        let slots = (0..).map_while(Slot::of);
+        for ((entry, leg), slot) in legs.iter_mut().zip(self.legs).zip(slots) {
             *entry = LegEntry {
                 uuid: Uuid::random(),
-                state: LegState::InSync,
+                state: match self.in_sync().contains(slot) {
+                    true => LegState::InSync,
+                    false => LegState::Rebuilding,
+                },
                 data_offset_blocks: layout.data_offset_blocks,
                 left_generation: 1,
                 base_name: format::Name::cut(&leg.name),
@@ -118,7 +139,7 @@ impl Fresh<'_> {
             clean: false,
             num_legs: self.legs.len() as u8,
             own_slot: 0,
-            source: (!self.assume_clean && self.legs.len() > 1).then_some(0),
+            source: None,
             block_size: options.block_size,
             md: md_format(options),
             data_size_blocks: layout.data_size_blocks,

@@ -41,6 +41,7 @@ extern crate alloc;
 extern crate std as _;
 
 mod assembly;
+mod buffer;
 mod channel;
 mod driver;
 mod format;

@@ -12,8 +12,8 @@ use barespdk::uuid::Uuid;
 
 use super::start::{Trouble, seize};
 use super::table::{self, Array, Candidate};
-use super::taking_back::Lacks;
-use super::{drive, go_on, note, online, return_to, tell_of_trouble};
+use super::{drive, examine, go_on, note, online, return_to, tell_of_trouble};
+use crate::keeper::Lacks;
 use crate::leg::Leg;
 use crate::legs::Slot;
 use crate::mirror::Mirror;
@@ -89,7 +89,7 @@ async fn choose(
     if !alone(uuid).await {
         return Ok(());
     }
-    for candidate in table::take(uuid, |_| true) {
+    for candidate in table::take(uuid, |leg| !leg.is_out_of_reach) {
         let _waits_on = return_to(mirror, candidate, Lacks::All).await;
     }
     tell_of_trouble(uuid, Vec::new());
@@ -143,10 +143,34 @@ pub(crate) async fn discard(key: &str, keeps: bool) -> Result<(), (Errno, String
     }
 }
 
-/// A mirror was deleted: legs that waited for it, as they went on alone, do not start by themselves.
+/// Takes a mirror offline because somebody has asked for it: legs of it that wait do not start in its place.
+///
+/// # Errors
+/// Those of the bdev's unregistration.
+pub(crate) async fn go_offline(mirror: &Bdev<Mirror>) -> Result<(), Errno> {
+    let uuid = mirror.device().uuid;
+    let stop = |stopped| {
+        table::with(uuid, |array| {
+            core::mem::replace(&mut array.stopped, stopped)
+        })
+    };
+    let before = stop(true);
+    mirror.unregister().await.inspect_err(|_| {
+        let _goes_on = before.and_then(stop);
+    })
+}
+
+/// A mirror was deleted: legs that waited for it, as they went on alone, say so.
 pub(crate) async fn deleted(uuid: Uuid) {
-    let _none = table::with(uuid, |array| array.stopped = true);
     drive(uuid).await;
+}
+
+/// A mirror that was taken offline is to come online again.
+pub(crate) async fn bring_back(uuid: Uuid, bdevs: Vec<String>) {
+    let _none_waits = table::with(uuid, |array| array.stopped = false);
+    for name in bdevs {
+        examine(name).await;
+    }
 }
 
 async fn wiped(leg: &Candidate, mirror: &str, keeps: bool) -> Result<(), String> {
@@ -189,7 +213,7 @@ pub(crate) async fn stop(mirror: &Bdev<Mirror>) -> Result<(), Errno> {
         .open()
         .map(|(_, leg)| leg.desc.name().into())
         .collect();
-    mirror.unregister().await?;
+    go_offline(mirror).await?;
     for name in names {
         note(name, true).await;
     }

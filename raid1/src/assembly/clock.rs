@@ -6,7 +6,7 @@ use core::time::Duration;
 use barespdk::{log_error, runtime};
 
 use super::table::{self, Array};
-use super::{all, drive, ends, examine, unread};
+use super::{all, drive, ends, examine, online, unread};
 use crate::mirrors;
 use crate::rpc::options;
 
@@ -56,10 +56,15 @@ fn look_at(array: &Array) {
         }
     }
     let timeout_ms = u64::from(options::assemble_timeout_s()) * 1000;
+    // Legs that wait beside their mirror do not wait for others.
+    let passed_ms = online(array.uuid).map_or(TICK_MS, |_| 0);
     let due = table::with(array.uuid, |array| {
-        array.waited_ms = array.waited_ms.saturating_add(TICK_MS);
-        let has_waited =
-            timeout_ms != 0 && array.waited_ms >= timeout_ms && !array.degraded && !array.stopped;
+        array.waited_ms = array.waited_ms.saturating_add(passed_ms);
+        let has_waited = passed_ms != 0
+            && timeout_ms != 0
+            && array.waited_ms >= timeout_ms
+            && !array.degraded
+            && !array.stopped;
         array.degraded |= has_waited;
         let again = array
             .retry

@@ -34,14 +34,15 @@ use barespdk::module::Bdev;
 use barespdk::uuid::Uuid;
 use barespdk::{log_notice, log_warn};
 
-pub(crate) use self::asked::{deleted, discard, start, stop};
+pub(crate) use self::asked::{bring_back, deleted, discard, go_offline, start, stop};
 use self::decision::{Decision, Useless, decide};
 use self::probe::{Probed, probe};
 use self::start::Trouble;
 pub(crate) use self::table::all;
 use self::table::{Array, Candidate};
-use self::taking_back::{Lacks, Return, take_back};
+use self::taking_back::{Return, take_back};
 pub(crate) use self::words::{describe, describe_waiting};
+use crate::keeper::Lacks;
 use crate::mirror::Mirror;
 use crate::mirrors;
 

@@ -11,23 +11,13 @@ use super::decision::{Relation, relation};
 use super::start::{Trouble, claim};
 use super::table::Candidate;
 use crate::format::{LegState, Superblock};
-use crate::keeper::{Arrival, Job};
+use crate::keeper::{Arrival, Job, Lacks};
 use crate::legs::Slot;
 use crate::mirror::Mirror;
 use crate::mirrors;
-use crate::offline;
 
 /// How often, and how long each time, one waits for the mirror to lose a leg that is back already.
 const LOSS: (u32, Duration) = (100, Duration::from_millis(20));
-
-/// What a leg is copied that comes back.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Lacks {
-    /// What it has missed, if it was left behind.
-    WhatItMissed,
-    /// All, as its history does not count: it becomes a new leg, in its place.
-    All,
-}
 
 /// What becomes of a leg that was to be taken back.
 #[derive(Debug, PartialEq, Eq)]
@@ -152,12 +142,6 @@ async fn add(
         Trouble::Useless(_, reason) => Refused::Useless(reason),
         Trouble::Changed(..) => Refused::Useless(String::from("has changed meanwhile")),
     })?;
-    if lacks != Lacks::WhatItMissed {
-        // Its history does not count, but may have higher generations.
-        offline::wipe(&leg.desc)
-            .await
-            .map_err(|error| Refused::Later(format!("cannot be written to: {error}")))?;
-    }
     log_notice!(
         "raid1 {}: base bdev '{}' is back",
         mirror.name(),
@@ -166,7 +150,8 @@ async fn add(
     let arrival = Arrival {
         leg,
         // Its own, so that another one which is out as well finds its own free.
-        returns_to: Some(slot),
+        slot: Some(slot),
+        lacks,
     };
     let desk = &mirror.device().desk;
     match desk.ask(|done| Job::Add(arrival, done)).await {

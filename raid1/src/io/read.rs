@@ -53,8 +53,9 @@ pub(super) async fn read(mirror: &Mirror, channel: &Channel, request: &Request<'
         };
         if (&mut passed).await.is_empty() {
             drop(passed);
-            // Rare, so its state is not part of each request.
-            if !bad.is_empty() && channel.is_ordered() {
+            // Where legs may differ another one stands in for blocks alone that this one cannot read, which
+            // are not known here: the resync sees to them. Rare, so its state is not part of each request.
+            if !bad.is_empty() && channel.is_ordered() && !differs(mirror, channel, request) {
                 Box::pin(repair::repair(mirror, channel, request, slot, bad)).await;
             }
             return Status::Success;

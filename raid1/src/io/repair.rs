@@ -3,10 +3,11 @@
 
 use core::sync::atomic::Ordering;
 
-use barespdk::bdev::{BufIo, Channel as Leg};
+use barespdk::bdev::Channel as Leg;
 use barespdk::module::Request;
 use barespdk::{log_notice, planted};
 
+use crate::buffer::Buffer;
 use crate::channel::Channel;
 use crate::keeper;
 use crate::legs::{LegSet, Slot};
@@ -29,34 +30,21 @@ pub(super) async fn repair(
     };
     // It may have had to wait, and be out, or have lost something, by now.
     let is_good = || channel.readable().contains(good);
-    let is_plain = with(channel, good, |leg| leg.desc().md_size() == 0).unwrap_or(false);
-    if !is_good() || !is_plain {
-        return;
-    }
-    let at = offset + mirror.data_offset_blocks;
-    let len = num.saturating_mul(request.block_size().into());
-    let Ok(len) = usize::try_from(len) else {
+    let Some(source) = leg(channel, good).filter(|_| is_good()) else {
         return;
     };
-    let Some(buffer) = with(channel, good, |leg| leg.desc().buffer(len).ok()).flatten() else {
+    let at = (offset + mirror.data_offset_blocks, num);
+    let Ok(mut buffer) = Buffer::new(source.desc(), num) else {
         return;
     };
-    let Some(read) = with(channel, good, |leg| leg.read_buf(buffer, at)) else {
-        return;
-    };
-    let (Ok(()), Some(mut buffer)) = read.await else {
-        return;
-    };
-    if !is_good() {
+    if buffer.read(&source, at).await.is_err() || !is_good() {
         return;
     }
     for slot in bad.iter() {
-        let Some(written) = with(channel, slot, |leg| leg.write_buf(buffer, at)) else {
-            return;
+        let Some(target) = leg(channel, slot) else {
+            continue;
         };
-        let written: BufIo = written;
-        let (outcome, back) = written.await;
-        match outcome {
+        match buffer.write(&target, at).await {
             Ok(()) => {
                 let before = mirror.repairs.fetch_add(1, Ordering::Relaxed);
                 // A bad disk has thousands of them.
@@ -75,16 +63,12 @@ pub(super) async fn repair(
                 keeper::eject(mirror, slot, "it failed the repair of a read error").await;
             }
         }
-        let Some(back) = back else {
-            return;
-        };
-        buffer = back;
     }
 }
 
-/// What `ask` makes of a leg, if it is there.
-fn with<T>(channel: &Channel, slot: Slot, ask: impl FnOnce(&Leg) -> T) -> Option<T> {
-    let mut answer = None;
-    channel.with_leg(slot, |leg| answer = Some(ask(leg)));
-    answer
+/// This thread's way to a leg, if it is there.
+fn leg(channel: &Channel, slot: Slot) -> Option<Leg> {
+    let mut leg = None;
+    channel.with_leg(slot, |there| leg = Some(there.clone()));
+    leg
 }

@@ -6,6 +6,8 @@ use alloc::string::ToString;
 use alloc::sync::Arc;
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
+use core::sync::atomic::AtomicBool;
+use core::sync::atomic::Ordering::Relaxed;
 use core::time::Duration;
 
 use barespdk::errno::Errno;
@@ -24,9 +26,18 @@ use crate::region_map::RegionMap;
 /// A bdev, open and claimed, that becomes a leg.
 pub(crate) struct Arrival {
     pub(crate) leg: Leg,
-    /// The slot that it had, if what it has missed since is known. Where nothing is on it any more, it is
-    /// copied all.
-    pub(crate) returns_to: Option<Slot>,
+    /// The slot that it had; `None`: any.
+    pub(crate) slot: Option<Slot>,
+    pub(crate) lacks: Lacks,
+}
+
+/// What a leg is copied that comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Lacks {
+    /// What its slot has missed, if that is known and it is that leg still.
+    WhatItMissed,
+    /// All: it is new, or its history does not count.
+    All,
 }
 
 /// How long to wait before what memory was short for is tried again.
@@ -43,14 +54,14 @@ pub(super) enum Ordering {
 
 impl Keeper {
     pub(super) async fn add(&mut self, arrival: Arrival) -> Result<Slot, Refusal> {
-        let Arrival { leg, returns_to } = arrival;
+        let Arrival { leg, slot, lacks } = arrival;
         let mirror = self.mirror.clone();
         let device = mirror.device();
         let refused = |errno, reason: &str| (errno, format!("bdev '{}' {reason}", leg.name));
         let slot = {
             let legs = device.legs.lock();
             let free = |slot: &Slot| legs.standing(*slot) == Standing::Out;
-            match returns_to {
+            match slot {
                 Some(slot) => Some(slot).filter(free),
                 None => legs.free_slot(LegSet::EMPTY),
             }
@@ -58,7 +69,7 @@ impl Keeper {
         let Some(slot) = slot else {
             return Err(refused(Errno::ENOSPC, "finds no free slot"));
         };
-        let mut is_known = returns_to.is_some() && self.missed[slot.index()].is_some();
+        let mut is_known = lacks == Lacks::WhatItMissed && self.missed[slot.index()].is_some();
         if let Some(record) = &mut self.record {
             record
                 .open(slot, &leg)
@@ -113,12 +124,7 @@ impl Keeper {
         if leg.is_removed() {
             super::on_removed(mirror.name(), &leg.name);
         }
-        let added = leg.clone();
-        let name = mirror.name().to_string();
-        if let Err(errno) = self
-            .each(move |channel| channel.add_leg(&name, slot, &added))
-            .await
-        {
+        if let Err(errno) = self.have_written(slot, &leg).await {
             let _ = self.eject(slot, "not all threads write to it").await;
             return Err(refused(errno, "cannot be reached by all threads"));
         }
@@ -145,6 +151,23 @@ impl Keeper {
         news::of_leg(news::LEG_REBUILDING, mirror.name(), &leg.name);
         self.start_rebuild(slot).await;
         Ok(slot)
+    }
+
+    /// Has all threads write to a leg.
+    async fn have_written(&self, slot: Slot, leg: &Leg) -> Result<(), Errno> {
+        let (leg, name) = (leg.clone(), self.mirror.name().to_string());
+        let is_missing = Arc::new(AtomicBool::new(false));
+        let misses = Arc::clone(&is_missing);
+        self.each(move |channel| {
+            if !channel.add_leg(&name, slot, &leg) {
+                misses.store(true, Relaxed);
+            }
+        })
+        .await?;
+        match is_missing.load(Relaxed) {
+            true => Err(Errno::ENODEV),
+            false => Ok(()),
+        }
     }
 
     /// Has all threads hold what they write, and then waits for what they wrote before that; not here, as
@@ -198,17 +221,21 @@ impl Keeper {
         }
     }
 
-    /// Has a leg copied to. The map of what it lacks is that of the media, from which regions go at
-    /// checkpoints; what is copied leaves a map of its own.
+    /// Has a leg copied to what it lacks.
     pub(super) async fn start_rebuild(&mut self, slot: Slot) {
+        if let Some(missed) = &self.missed[slot.index()] {
+            let left = missed.copy();
+            self.start_rebuild_of(slot, left).await;
+        }
+    }
+
+    /// Has these regions copied to a leg. The map of what it lacks is that of the media, from which regions go
+    /// at checkpoints; what is copied leaves this one.
+    async fn start_rebuild_of(&mut self, slot: Slot, left: RegionMap) {
         self.stop_rebuild(slot);
         if self.device().regions.is_none() && !self.order_writes().await {
             return;
         }
-        let Some(missed) = &self.missed[slot.index()] else {
-            return;
-        };
-        let left = missed.copy();
         if planted::is("rebuild_misses_windows") {
             let odd: Vec<usize> = left.iter().filter(|region| region % 2 == 1).collect();
             odd.into_iter().for_each(|region| {
@@ -231,6 +258,7 @@ impl Keeper {
             return;
         }
         self.last_number += 1;
+        self.has_copied = true;
         self.resync = self.recover(Goal::Resync(self.last_number), Arc::clone(&regions.unequal));
     }
 
@@ -352,37 +380,51 @@ impl Keeper {
         }
     }
 
-    /// Has regions copied from one leg to the others, and read from that one until then.
+    /// Has regions copied from one leg to the others, and read from that one until then. `None`: what a flush
+    /// that failed may have lost.
     pub(super) async fn suspect(&mut self, regions: Option<RangeInclusive<usize>>) {
         let mirror = self.mirror.clone();
         let device = mirror.device();
-        // Who copies may have been at that place before the request failed.
+        let suspected = device.region_map();
+        match (regions, &device.regions) {
+            (Some(regions), _) => suspected.insert_all(regions),
+            (None, None) => suspected.insert_all(device.all_regions()),
+            (None, Some(map)) => {
+                suspected.insert_from(&self.quiet_lately);
+                suspected.insert_from(&self.quiet_before);
+                // Clean by now, but a crash must find them.
+                let clean: Vec<usize> = suspected
+                    .iter()
+                    .filter(|region| !map.dirty.contains(*region))
+                    .collect();
+                if self.write_marks(map, &clean).await {
+                    map.dirty.insert_from(&suspected);
+                }
+                suspected.insert_from(&map.dirty);
+            }
+        }
+        // Who copies may have been at that place before the request failed. What is copied elsewhere, stays.
         let rebuilding = device.legs.lock().of_standing(Standing::Rebuilding);
         for slot in rebuilding.iter() {
-            self.stop_rebuild(slot);
-            if let Some(missed) = &self.missed[slot.index()] {
-                match &regions {
-                    Some(regions) => missed.insert_all(regions.clone()),
-                    None => missed.insert_all(device.all_regions()),
-                }
-            }
+            let Some(missed) = self.missed[slot.index()].clone() else {
+                continue;
+            };
+            missed.insert_from(&suspected);
+            let left = match &self.rebuilds[slot.index()] {
+                Some(rebuild) => rebuild.left().copy(),
+                None => missed.copy(),
+            };
+            left.insert_from(&suspected);
+            self.start_rebuild_of(slot, left).await;
         }
         if let Some(map) = &device.regions {
             if let Some(resync) = self.resync.take() {
                 resync.stop();
             }
-            match regions {
-                Some(regions) => map.unequal.insert_all(regions),
-                None => map.unequal.insert_from(&map.dirty),
-            }
-            if !device.set_resyncing(true) {
-                let _all_but_those_that_cannot_be_told =
-                    self.each(|channel| channel.set_resyncing(true)).await;
-            }
+            map.unequal.insert_from(&suspected);
+            device.set_resyncing(true);
+            let _others_are_told_later = self.each(|channel| channel.set_resyncing(true)).await;
             self.start_resync();
-        }
-        for slot in rebuilding.iter() {
-            self.start_rebuild(slot).await;
         }
     }
 

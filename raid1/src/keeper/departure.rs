@@ -144,6 +144,8 @@ impl Keeper {
             self.unfinished.insert(slot);
             self.demoted.remove(slot);
             self.stop_rebuild(slot);
+            // What is dirty now may be clean before this can be recorded.
+            self.note_missed(slot);
         }
         taken
     }
@@ -220,7 +222,8 @@ impl Keeper {
         Ok(any)
     }
 
-    /// Has a leg that may have lost what it had be copied to again. Whether the others stand in for it.
+    /// Has a leg that may have lost what it had be copied to again. Whether the others stand in for it: not
+    /// where they may have been copied from it, what it had lost too.
     pub(super) async fn demote(&mut self, slot: Slot, reason: Reason) -> bool {
         let mirror = self.mirror.clone();
         let device = mirror.device();
@@ -243,7 +246,8 @@ impl Keeper {
             }
         }
         self.begin_demotion(slot, reason);
-        self.finish().await.is_ok()
+        let others_may_lack_it = standing == Standing::InSync && self.has_copied;
+        self.finish().await.is_ok() && !others_may_lack_it
     }
 
     /// The first step of a leg's way to its rebuild.
@@ -302,7 +306,11 @@ impl Keeper {
         let word = words(device.regions.as_ref(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
         let told = in_sync.without(failed);
-        failed.or(record.advance(told, rebuilding).await)
+        if fresh.is_empty() {
+            return failed.or(record.advance(told, rebuilding).await);
+        }
+        // Both copies know who is out: a leg that loses the newer one does not believe in that leg again.
+        failed.or(record.advance_twice(told, rebuilding).await)
     }
 
     /// A leg lacks what is written now, and, without a bitmap, all.

@@ -50,9 +50,13 @@ impl Keeper {
         if self.leave_all(failed).is_err() {
             return;
         }
-        // With the one below there are two generations to a stop, so that an image of a leg from before it is
-        // not taken for the leg.
-        let _those_that_fail_are_older_next_time = self.record_state(failed).await;
+        // What legs lack that have left, or failed a flush, is not recorded yet where threads could not be
+        // told any more. With the one below there are two generations to a stop, so that an image of a leg from
+        // before it is not taken for the leg.
+        let unrecorded = self.record_state(self.unfinished.or(self.demoted)).await;
+        if self.leave_all(unrecorded).is_err() {
+            return;
+        }
         let in_sync = device.legs.lock().in_sync();
         let Some(record) = &mut self.record else {
             return;
@@ -66,6 +70,6 @@ impl Keeper {
         }
         record.superblock.clean = regions.unequal.count() == 0;
         let _what_is_not_clean_is_made_equal_next_time =
-            self.record_state(crate::legs::LegSet::EMPTY).await;
+            self.record_state(self.unfinished.or(self.demoted)).await;
     }
 }

@@ -9,6 +9,7 @@ use super::{Keeper, words};
 use crate::format::{BitmapId, Layout, REGIONS_MAX};
 use crate::legs::{LEGS_MAX, LegSet, Standing};
 use crate::news;
+use crate::region_map::RegionMap;
 
 impl Keeper {
     /// Follows the smallest leg, if that has grown.
@@ -47,7 +48,7 @@ impl Keeper {
         }
         if let (Some(record), Some(maps)) = (&mut self.record, &device.regions) {
             let region_bytes = device.region_blocks() * u64::from(record.layout.block_size);
-            let layout = &record.layout;
+            let layout = record.layout;
             let grown = Layout::with_data(
                 layout.block_size,
                 layout.data_offset_blocks,
@@ -71,6 +72,13 @@ impl Keeper {
                 .filter(|region| !maps.dirty.contains(*region))
                 .collect();
             if !self.write_marks(maps, &new).await {
+                if let Some(record) = &mut self.record {
+                    (record.layout, record.superblock.data_size_blocks) = (layout, old);
+                }
+                log_error!(
+                    "raid1 {}: it does not grow: no leg records it",
+                    mirror.name()
+                );
                 return;
             }
             maps.dirty.insert_all(regions.clone());
@@ -92,6 +100,11 @@ impl Keeper {
             }
         }
         device.num_blocks.store(new, Ordering::Relaxed);
+        for quiet in [&mut self.quiet_lately, &mut self.quiet_before] {
+            let grown = RegionMap::new(device.num_regions());
+            grown.insert_from(quiet);
+            *quiet = grown;
+        }
         self.suspect(Some(regions)).await;
         match mirror.resize(new) {
             Ok(()) => {

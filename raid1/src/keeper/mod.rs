@@ -31,8 +31,8 @@ use barespdk::errno::Errno;
 use barespdk::module::Bdev;
 use barespdk::runtime;
 
-pub(crate) use self::arrival::Arrival;
 use self::arrival::Ordering;
+pub(crate) use self::arrival::{Arrival, Lacks};
 pub(crate) use self::departure::{
     FAILED_WRITE, UNREACHABLE, begin_to_eject, demote, eject, on_removed, on_resized,
 };
@@ -70,6 +70,8 @@ pub(crate) struct Keeper {
     rebuilds: [Option<Recovery>; LEGS_MAX],
     /// Who makes legs equal.
     resync: Option<Recovery>,
+    /// Legs in sync were copied to since all have flushed: if one of them has lost something, so may they.
+    has_copied: bool,
     ordering: Ordering,
     /// The number of the last rebuild, or resync.
     last_number: u64,
@@ -88,8 +90,8 @@ impl Keeper {
         record: Option<Record>,
         missed: Missed,
     ) -> Result<(), Errno> {
-        let quiet_lately = mirror.device().region_map();
-        let quiet_before = mirror.device().region_map();
+        let [quiet_lately, quiet_before] =
+            [(); 2].map(|()| RegionMap::new(mirror.device().num_regions()));
         let keeper = Self {
             mirror,
             record,
@@ -100,6 +102,7 @@ impl Keeper {
             quiet_before,
             rebuilds: [const { None }; LEGS_MAX],
             resync: None,
+            has_copied: false,
             ordering: Ordering::Not,
             last_number: 0,
         };
@@ -119,9 +122,10 @@ impl Keeper {
         loop {
             self.tell();
             let mut next = core::pin::pin!(desk.take());
-            let jobs = poll_fn(|cx| match next.as_mut().poll(cx) {
-                Poll::Ready(jobs) => Poll::Ready(Some(jobs)),
-                Poll::Pending => Pin::new(&mut pause).poll(cx).map(|_| None),
+            // The time first: there may always be a job.
+            let jobs = poll_fn(|cx| match Pin::new(&mut pause).poll(cx) {
+                Poll::Ready(_) => Poll::Ready(None),
+                Poll::Pending => next.as_mut().poll(cx).map(Some),
             })
             .await;
             let Some(jobs) = jobs else {
@@ -179,8 +183,12 @@ impl Keeper {
         let mirror = self.mirror.clone();
         let device = mirror.device();
         let regions = device.regions.as_ref();
-        if regions.is_some_and(|regions| !regions.unequal.is_empty()) && self.resync.is_none() {
-            self.start_resync();
+        if regions.is_some_and(|regions| !regions.unequal.is_empty()) {
+            // Those that could not be told when it began.
+            let _tried_again = self.each(|channel| channel.set_resyncing(true)).await;
+            if self.resync.is_none() {
+                self.start_resync();
+            }
         }
         let rebuilding = device.legs.lock().of_standing(Standing::Rebuilding);
         for slot in rebuilding.iter() {

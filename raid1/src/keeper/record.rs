@@ -11,7 +11,6 @@ use super::{Missed, words};
 use crate::format::{BitmapId, Layout, SUPERBLOCK_BYTES, Superblock, encode_unit, newest};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
-use crate::regions::Regions;
 
 /// The metadata of a mirror, and the legs that it is on.
 pub(crate) struct Record {
@@ -151,16 +150,21 @@ impl Record {
     }
 
     /// Writes all there is of a mirror that begins, to both copies of the superblock. Which legs have failed.
-    pub(crate) async fn begin(&mut self, legs: LegSet, regions: &Regions) -> LegSet {
+    pub(crate) async fn begin(
+        &mut self,
+        in_sync: LegSet,
+        copied_to: LegSet,
+        missed: &Missed,
+    ) -> LegSet {
+        let legs = in_sync.or(copied_to);
         // A copy of another array, beside one of this, would not be understood.
         let mut failed = self.wipe(legs).await;
         let units: Vec<usize> = (0..self.layout.num_units()).collect();
-        let nothing_missed = Missed::default();
-        let word = words(Some(regions), &nothing_missed);
-        failed = failed.or(self.write_units(legs.without(failed), &units, word).await);
-        failed.or(self
-            .advance_twice(legs.without(failed), LegSet::EMPTY)
-            .await)
+        failed = failed.or(self.write_units(legs, &units, words(None, missed)).await);
+        if !failed.is_empty() {
+            return failed;
+        }
+        self.advance_twice(in_sync, copied_to).await
     }
 
     /// The uuid that a leg has by what is on it; `None` where nothing is.

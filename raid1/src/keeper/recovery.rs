@@ -146,6 +146,10 @@ impl Copying for Work {
         in_sync.without(tried).iter().next()
     }
 
+    fn sources_differ(&self) -> bool {
+        matches!(self.goal, Goal::Resync(_))
+    }
+
     fn is_source(&self, slot: Slot) -> bool {
         self.device().legs.lock().standing(slot) == Standing::InSync
     }
@@ -177,8 +181,6 @@ impl Copying for Work {
         let reason = "it failed a write of what it lacked";
         begin_to_eject(self.device(), LegSet::of(slot), reason);
     }
-
-    fn region_done(&self, _region: usize) {}
 
     fn ended(&self, end: End) {
         if end == End::Copied {

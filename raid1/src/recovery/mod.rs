@@ -17,7 +17,6 @@
 //! ranges released, else an older write could overtake a newer one. So there is no other way to end it, but
 //! for the thread's exit.
 
-mod buffer;
 mod clock;
 mod pace;
 mod progress;
@@ -36,11 +35,11 @@ use barespdk::bdev::{Channel, Desc, IoError};
 use barespdk::errno::Errno;
 use barespdk::runtime;
 
-use self::buffer::Buffer;
 use self::pace::Pace;
 pub(crate) use self::progress::{Progress, Shape};
 use self::walk::{Next, Walk};
 use self::window::Outcome;
+use crate::buffer::Buffer;
 use crate::legs::{LegSet, Slot};
 use crate::ranges::Ranges;
 use crate::region_map::RegionMap;
@@ -87,6 +86,9 @@ pub(crate) trait Copying: 'static {
     /// A leg to copy from, but for those that have failed at this window. `None`: there is no other.
     fn source(&self, tried: LegSet) -> Option<Slot>;
 
+    /// Whether legs to copy from may have differently what is copied.
+    fn sources_differ(&self) -> bool;
+
     /// Whether a leg from which a window was read may still be believed.
     fn is_source(&self, slot: Slot) -> bool;
 
@@ -110,9 +112,6 @@ pub(crate) trait Copying: 'static {
     /// A leg could not write the window at this block of the mirror. The region is tried again later, if the
     /// leg is a target then.
     fn target_failed(&self, slot: Slot, start_blocks: u64, error: IoError);
-
-    /// A region was copied, and has left the map.
-    fn region_done(&self, region: usize);
 
     /// Nothing is copied any more, and nothing in flight.
     fn ended(&self, end: End);
@@ -242,7 +241,6 @@ impl<C: Copying> Run<C> {
             self.progress
                 .add_done(self.copying.shape().blocks_of(region).1);
             self.pause.set(PAUSE);
-            self.copying.region_done(region);
         }
         self.wake_idle();
     }

@@ -21,6 +21,18 @@ pub(super) struct Window {
     pub(super) num_blocks: u64,
 }
 
+impl Window {
+    /// Its blocks, each a window.
+    pub(super) fn blocks(self) -> impl Iterator<Item = Self> {
+        let starts = self.start..self.start.saturating_add(self.num_blocks);
+        starts.map(move |start| Self {
+            start,
+            num_blocks: 1,
+            ..self
+        })
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Next {
     Window(Window),

@@ -6,9 +6,9 @@ use barespdk::bdev::{Channel, Io, IoError, Status};
 use barespdk::{planted, runtime};
 
 use super::Copying;
-use super::buffer::Buffer;
 use super::progress::Progress;
 use super::walk::Window;
+use crate::buffer::Buffer;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
 
 /// How often a write is sent again to a leg that gave it up, as legs do while they are reset.
@@ -21,7 +21,7 @@ const NO_MEMORY_RETRIES: u32 = 3;
 const RETRY_PAUSE: Duration = Duration::from_millis(10);
 
 /// What became of a window.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum Outcome {
     Copied,
     /// No leg can read it. Others may be readable.
@@ -41,20 +41,39 @@ pub(super) async fn copy(
     let (start, num_blocks) = (window.start, if is_held { window.num_blocks } else { 0 });
     // The legs are looked up behind this: what they have of these blocks now, they have until the end.
     let _held = copying.ranges().hold(start, num_blocks).await;
+    if let Some(outcome) = copy_held(copying, window, buffer, progress).await {
+        return outcome;
+    }
+    let mut worst = Outcome::Copied;
+    for block in window.blocks() {
+        let outcome = copy_held(copying, block, buffer, progress).await;
+        worst = worst.max(outcome.unwrap_or(Outcome::Unreadable));
+    }
+    worst
+}
+
+/// Copies a window that is held. `None`: its source cannot read all of it, and others may have it differently.
+/// It is to be copied block by block, so that they stand in for what cannot be read, and for nothing else.
+async fn copy_held(
+    copying: &impl Copying,
+    window: Window,
+    buffer: &mut Buffer,
+    progress: &Progress,
+) -> Option<Outcome> {
     let source = match read(copying, window, buffer).await {
         Ok(source) => source,
         Err(outcome) => return outcome,
     };
     progress.add_read(window.num_blocks);
     let Some(targets) = copying.targets(source) else {
-        return Outcome::NotNow;
+        return Some(Outcome::NotNow);
     };
     let are_written = write(copying, window, buffer, targets, progress).await;
     // One that may have lost what it had, by now, may have had lost it then.
     if are_written && copying.is_source(source) {
-        Outcome::Copied
+        Some(Outcome::Copied)
     } else {
-        Outcome::NotNow
+        Some(Outcome::NotNow)
     }
 }
 
@@ -67,12 +86,12 @@ fn place(copying: &impl Copying, window: Window, slot: Slot) -> (u64, u64) {
     )
 }
 
-/// Reads a window, from the first leg that can.
+/// Reads a window, from the first leg that can. What became of it, if none can; as [`copy_held`].
 async fn read(
     copying: &impl Copying,
     window: Window,
     buffer: &mut Buffer,
-) -> Result<Slot, Outcome> {
+) -> Result<Slot, Option<Outcome>> {
     let mut tried = LegSet::EMPTY;
     let mut failed = Outcome::NotNow;
     while let Some(source) = copying.source(tried) {
@@ -85,7 +104,10 @@ async fn read(
         };
         // A leg that was reset, not one that cannot read: another may have it differently.
         if error == IoError::Failed(Status::Aborted) {
-            return Err(Outcome::NotNow);
+            return Err(Some(Outcome::NotNow));
+        }
+        if window.num_blocks > 1 && copying.sources_differ() {
+            return Err(None);
         }
         copying.source_failed(source, window.start, error);
         tried.insert(source);
@@ -94,7 +116,7 @@ async fn read(
             failed = Outcome::Unreadable;
         }
     }
-    Err(failed)
+    Err(Some(failed))
 }
 
 /// Writes a window to all targets. Returns whether all have done it.

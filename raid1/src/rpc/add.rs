@@ -14,7 +14,7 @@ use crate::assembly;
 use crate::driver::MODULE;
 use crate::fresh;
 use crate::geometry;
-use crate::keeper::{Arrival, Job};
+use crate::keeper::{Arrival, Job, Lacks};
 use crate::leg::Leg;
 use crate::mirror::Mirror;
 use crate::mirrors;
@@ -78,7 +78,8 @@ pub(super) async fn add(name: &str, base: &str, force: bool) -> Result<(), RpcEr
     }
     let arrival = Arrival {
         leg,
-        returns_to: None,
+        slot: None,
+        lacks: Lacks::All,
     };
     match device.desk.ask(|done| Job::Add(arrival, done)).await {
         Ok(Ok(_slot)) => Ok(()),

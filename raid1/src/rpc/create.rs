@@ -17,7 +17,7 @@ use crate::driver::MODULE;
 use crate::fresh::Fresh;
 use crate::geometry;
 use crate::leg::Leg;
-use crate::legs::{LEGS_MAX, Standing};
+use crate::legs::{LEGS_MAX, LegSet, Slot, Standing};
 use crate::mirrors;
 use crate::online::{Beginning, online};
 
@@ -132,6 +132,7 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
     if bdev::exists(&uuid.to_string()) {
         return Err(uuid_exists(uuid));
     }
+    let mut in_sync = LegSet::from_bits(u16::MAX);
     let (metadata, undo) = if wanted.superblock {
         let fresh = Fresh {
             name,
@@ -143,6 +144,7 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
             force: wanted.force,
         };
         let (metadata, undo) = fresh.write().await.map_err(refused_legs)?;
+        in_sync = fresh.in_sync();
         options.num_blocks = metadata.data_size_blocks;
         (Some(metadata), Some(undo))
     } else {
@@ -153,7 +155,11 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
         uuid,
         places: legs
             .into_iter()
-            .map(|leg| (Some(leg), Standing::InSync))
+            .zip((0..).map_while(Slot::of))
+            .map(|(leg, slot)| match in_sync.contains(slot) {
+                true => (Some(leg), Standing::InSync),
+                false => (Some(leg), Standing::Rebuilding),
+            })
             .collect(),
         options,
         metadata,

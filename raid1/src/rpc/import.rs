@@ -12,7 +12,7 @@ use barespdk::{log_notice, log_warn};
 
 use super::create::{BaseName, check_bases, exists, open_all, refused_legs};
 use super::{BASE_NAME_LEN_MAX, NAME_LEN_MAX};
-use crate::keeper::{Arrival, Job};
+use crate::keeper::{Arrival, Job, Lacks};
 use crate::online::online;
 use crate::takeover::{self, Import, Imported};
 use crate::{geometry, mirrors};
@@ -75,7 +75,8 @@ pub(super) async fn import(mut params: Params<'_>) -> Result<bool, RpcError> {
             Ok(()) => {
                 let arrival = Arrival {
                     leg,
-                    returns_to: None,
+                    slot: None,
+                    lacks: Lacks::All,
                 };
                 let desk = &mirror.device().desk;
                 match desk.ask(|done| Job::Add(arrival, done)).await {

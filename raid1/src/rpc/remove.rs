@@ -44,16 +44,21 @@ pub(super) async fn delete_mirror(name: &str, keeps: bool) -> Result<(), RpcErro
             format_args!("Parameter 'name': there is no mirror '{name}'"),
         )
     })?;
-    mirror.device().wipes.store(!keeps, Ordering::Relaxed);
-    mirror.unregister().await.map_err(|errno| match errno {
-        Errno::EBUSY | Errno::ENODEV => RpcError::failed(
-            errno,
-            format_args!("Parameter 'name': mirror '{name}' is being deleted already"),
-        ),
-        errno => RpcError::failed(
-            errno,
-            format_args!("Parameter 'name': mirror '{name}' not deleted"),
-        ),
+    let wipes = &mirror.device().wipes;
+    let before = wipes.swap(!keeps, Ordering::Relaxed);
+    assembly::go_offline(&mirror).await.map_err(|errno| {
+        // Who was first has said what becomes of the metadata.
+        wipes.store(before, Ordering::Relaxed);
+        match errno {
+            Errno::EBUSY | Errno::ENODEV => RpcError::failed(
+                errno,
+                format_args!("Parameter 'name': mirror '{name}' is being deleted already"),
+            ),
+            errno => RpcError::failed(
+                errno,
+                format_args!("Parameter 'name': mirror '{name}' not deleted"),
+            ),
+        }
     })
 }
 

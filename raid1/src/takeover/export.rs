@@ -29,18 +29,18 @@ pub(crate) async fn export(mirror: &Bdev<Mirror>) -> Result<(), (Errno, String)>
     };
     // What cannot be is known before anything is changed.
     array_of(&superblock, &legs)?;
-    mirror.unregister().await.map_err(|errno| match errno {
-        Errno::EBUSY | Errno::ENODEV => (errno, String::from("is being deleted already")),
-        errno => (errno, String::from("is not stopped")),
-    })?;
+    assembly::go_offline(mirror)
+        .await
+        .map_err(|errno| match errno {
+            Errno::EBUSY | Errno::ENODEV => (errno, String::from("is being deleted already")),
+            errno => (errno, String::from("is not stopped")),
+        })?;
     // Claimed as long as they are open here.
     let outcome = give_back(&legs).await;
     if let Err(reason) = outcome {
         let names: Vec<String> = legs.iter().map(|(_, leg)| leg.desc.name().into()).collect();
         drop(legs);
-        for name in names {
-            assembly::examine(name).await;
-        }
+        assembly::bring_back(superblock.uuid, names).await;
         return Err((Errno::EIO, reason));
     }
     Ok(())

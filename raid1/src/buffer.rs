@@ -1,11 +1,11 @@
-//! Memory of one window, and the I/O through it.
+//! Memory of some blocks on their way from leg to leg, and the I/O through it.
 
 use barespdk::bdev::{Channel, Data, Desc, Io, IoError};
 use barespdk::dma::{AllocError, DmaBuf};
 use barespdk::errno::Errno;
 
 /// Some blocks on their way from leg to leg, with their metadata, where that stands apart.
-pub(super) struct Buffer {
+pub(crate) struct Buffer {
     memory: Memory,
     block_size: u32,
     md_size: u32,
@@ -20,7 +20,7 @@ enum Memory {
 
 impl Buffer {
     /// Memory for `num_blocks` blocks of a leg; of others alike, too.
-    pub(super) fn new(desc: &Desc, num_blocks: u64) -> Result<Self, AllocError> {
+    pub(crate) fn new(desc: &Desc, num_blocks: u64) -> Result<Self, AllocError> {
         let (block_size, md_size) = (desc.block_size(), desc.md_size());
         let data = desc.buffer(bytes(num_blocks, block_size))?;
         let memory = if desc.is_md_separate() {
@@ -36,7 +36,7 @@ impl Buffer {
     }
 
     /// Reads blocks from a leg.
-    pub(super) async fn read(&mut self, leg: &Channel, at: (u64, u64)) -> Result<(), IoError> {
+    pub(crate) async fn read(&mut self, leg: &Channel, at: (u64, u64)) -> Result<(), IoError> {
         let (offset_blocks, num_blocks) = at;
         match &self.memory {
             Memory::Shared(_) => leg.read(&self.view(num_blocks)?, offset_blocks).await,
@@ -50,7 +50,7 @@ impl Buffer {
     }
 
     /// Writes to a leg what was read.
-    pub(super) async fn write(&mut self, leg: &Channel, at: (u64, u64)) -> Result<(), IoError> {
+    pub(crate) async fn write(&mut self, leg: &Channel, at: (u64, u64)) -> Result<(), IoError> {
         let (offset_blocks, num_blocks) = at;
         match self.begin_to_write(leg, at) {
             Some(io) => io?.await,
@@ -65,7 +65,7 @@ impl Buffer {
 
     /// Submits a write, so that others can be submitted beside it. `None`, where one at a time is all that
     /// is possible.
-    pub(super) fn begin_to_write(
+    pub(crate) fn begin_to_write(
         &self,
         leg: &Channel,
         at: (u64, u64),
