@@ -26,8 +26,8 @@
 //! The modules and their RPCs register themselves when the program, or the shared object, is loaded. So
 //! any SPDK application hosts the shared object by `LD_PRELOAD`, and a Rust program becomes one that
 //! has mirrors by linking this crate: `use barespdk_raid1 as _;`. The RPCs are its interface, and
-//! `raid1/RPC.md` describes them. All that it exports is [`BDEV_RAID_METHODS`], for the application to
-//! choose.
+//! `raid1/RPC.md` describes them. All that it exports is for applications: [`BDEV_RAID_METHODS`], to choose, and
+//! [`survey`], to know what becomes of files before there are bdevs of them.
 //!
 //! The executables of this package are the application `raid1`, its client `raid1ctl` (feature `ctl`, on
 //! by default) and the simulator `raid1-sim` (feature `sim`).
@@ -64,6 +64,8 @@ mod regions;
 mod rpc;
 mod takeover;
 mod undo;
+
+pub use assembly::survey;
 
 /// The RPCs of SPDK's `bdev_raid`, with their parameters, results and errors, for mirrors of this driver: to
 /// be given to [`App::methods`](barespdk::app::App::methods) where SPDK's own module is not linked. Where it is,

@@ -17,6 +17,7 @@ mod decision;
 mod probe;
 mod retry;
 mod start;
+pub mod survey;
 mod table;
 mod taking_back;
 #[cfg(test)]
