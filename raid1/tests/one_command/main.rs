@@ -3,6 +3,7 @@
 //! Each test has files, an RPC socket and a process of its own.
 
 mod files;
+mod histories;
 mod running;
 mod scratch;
 mod usage;

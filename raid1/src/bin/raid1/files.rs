@@ -7,9 +7,10 @@ use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::{FileTypeExt as _, MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 
+use barespdk_raid1::survey::{METADATA_BYTES, survey};
+
 use crate::command_line::CommandLine;
 use crate::mirror_spec::MirrorSpec;
-use crate::peek::{self, METADATA_BYTES};
 use crate::plan::{Plan, Role, Seen, plan};
 use crate::size;
 
@@ -28,12 +29,18 @@ enum Found {
 pub(crate) fn plans(line: &CommandLine) -> Result<Vec<Plan>, String> {
     refuse_shared(&line.mirrors)?;
     let plans = line.mirrors.iter().map(|mirror| {
-        let seen = mirror.files.iter().map(|path| see(path));
-        let seen: Result<Vec<_>, _> = seen.collect();
-        let plan = seen.and_then(|seen| plan(mirror, &seen, line));
+        let plan = plan_of(mirror, line);
         plan.map_err(|error| format!("--mirror {}: {error}", mirror.name))
     });
     plans.collect()
+}
+
+fn plan_of(mirror: &MirrorSpec, line: &CommandLine) -> Result<Plan, String> {
+    let files = mirror.files.iter().map(|path| see(path));
+    let (seen, starts): (Vec<Seen>, Vec<Vec<u8>>) =
+        files.collect::<Result<Vec<_>, _>>()?.into_iter().unzip();
+    let starts: Vec<&[u8]> = starts.iter().map(Vec::as_slice).collect();
+    plan(mirror, &seen, &survey(&mirror.name, &starts), line)
 }
 
 /// Carries plans out: makes what is missing, overwrites what may be. The files are locked as long as what
@@ -149,10 +156,10 @@ fn lock(file: &File, path: &Path) -> Result<(), String> {
     }
 }
 
-/// What there is at the path of a file, with what it says of itself.
-fn see(path: &Path) -> Result<Seen, String> {
+/// What there is at the path of a file, and as much of its beginning as says what it is.
+fn see(path: &Path) -> Result<(Seen, Vec<u8>), String> {
     let is_device = match look(path)? {
-        Found::Nothing => return Ok(Seen::Nothing),
+        Found::Nothing => return Ok((Seen::Nothing, Vec::new())),
         Found::File { .. } => false,
         Found::Device { .. } => true,
     };
@@ -161,15 +168,19 @@ fn see(path: &Path) -> Result<Seen, String> {
     // The metadata of a device says nothing of its size.
     let size_bytes = file.seek(SeekFrom::End(0)).map_err(failed)?;
     file.rewind().map_err(failed)?;
+    // That of a device is when somebody has made its node.
+    let written = file.metadata().and_then(|metadata| metadata.modified());
+    let written = written.ok().filter(|_| !is_device);
     let mut start = Vec::new();
     file.take(METADATA_BYTES)
         .read_to_end(&mut start)
         .map_err(failed)?;
-    Ok(Seen::There {
+    let seen = Seen::There {
         size_bytes,
         is_device,
-        content: peek::content(&start),
-    })
+        written,
+    };
+    Ok((seen, start))
 }
 
 fn open(path: &Path) -> Result<File, String> {

@@ -144,14 +144,15 @@ fn quoted(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::peek;
+    use crate::plan::tests::{starts, surveyed};
     use crate::plan::{Seen, plan};
+    use barespdk_raid1::survey::{Content, Leg, Survey};
     use serde_json::{Value, json};
 
-    fn config(arguments: &[&str], seen: &[Seen]) -> Value {
+    fn config(arguments: &[&str], seen: &[Seen], survey: &Survey) -> Value {
         let arguments = [&["raid1"], arguments].concat();
         let line = CommandLine::parse(arguments.into_iter().map(Into::into)).unwrap();
-        let plan = plan(&line.mirrors[0], seen, &line).unwrap();
+        let plan = plan(&line.mirrors[0], seen, survey, &line).unwrap();
         let text = text(&line, &[plan]);
         serde_json::from_str::<Value>(&text).unwrap()["subsystems"][0].take()
     }
@@ -168,7 +169,11 @@ mod tests {
     #[test]
     fn a_new_mirror() {
         let arguments = ["--mirror", "m\"\\\n=/a,/b", "--nbd", "unix:/s"];
-        let config = config(&arguments, &[Seen::Nothing, Seen::Nothing]);
+        let survey = Survey {
+            files: vec![Content::Blank; 2],
+            mirror: None,
+        };
+        let config = config(&arguments, &[Seen::Nothing, Seen::Nothing], &survey);
         let legs = ["m\"\\\n-leg0", "m\"\\\n-leg1"];
         let calls = json!([
             aio(legs[0], "/a"),
@@ -186,9 +191,11 @@ mod tests {
         let leg = Seen::There {
             size_bytes: 9 << 20,
             is_device: false,
-            content: peek::content(&peek::tests::leg("m", 5, 0, 4, [1, 1])),
+            written: None,
         };
-        let config = config(&["--mirror", "m=/a,/b"], &[leg, Seen::Nothing]);
+        let files = vec![Content::Leg(Leg::InSync), Content::Blank];
+        let survey = surveyed(files, starts(0, &["m-leg1"]));
+        let config = config(&["--mirror", "m=/a,/b"], &[leg, Seen::Nothing], &survey);
         let calls = json!([
             aio("m-leg0", "/a"),
             aio("m-leg1", "/b"),

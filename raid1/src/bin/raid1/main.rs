@@ -6,6 +6,7 @@ mod command_line;
 mod exports;
 mod files;
 mod guide;
+mod histories;
 mod json_config;
 mod little_memory;
 #[cfg(feature = "spdk")]
@@ -13,12 +14,12 @@ mod memory;
 mod mirror_spec;
 #[path = "../common/nbd_address.rs"]
 mod nbd_address;
-mod peek;
 mod plan;
 mod room;
 #[path = "../common/size.rs"]
 mod size;
 mod size_argument;
+mod utc;
 
 use std::io::Write as _;
 use std::process::ExitCode;

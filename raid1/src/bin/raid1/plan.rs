@@ -1,11 +1,15 @@
-//! What becomes of the files of a mirror: made of nothing, a new mirror; else what their metadata says.
+//! What becomes of the files of a mirror: made of nothing, a new mirror; else what the survey says of them.
 //! Pure; the files themselves are looked at, and changed, elsewhere.
 
 use std::path::Path;
+use std::time::SystemTime;
+
+use barespdk::uuid::Uuid;
+use barespdk_raid1::survey::{Content, Leg, METADATA_BYTES, Outcome, Start, Survey};
 
 use crate::command_line::{CommandLine, SIZE_DEFAULT};
+use crate::histories;
 use crate::mirror_spec::MirrorSpec;
-use crate::peek::{Content, METADATA_BYTES, Peek, PeekLeg, Uuid};
 use crate::size;
 
 /// What there is at the path of a file.
@@ -15,8 +19,17 @@ pub(crate) enum Seen {
     There {
         size_bytes: u64,
         is_device: bool,
-        content: Content,
+        /// When it was written to, if that is known.
+        written: Option<SystemTime>,
     },
+}
+
+/// A file, and what is known of it.
+#[derive(Clone, Copy)]
+struct File<'a> {
+    path: &'a Path,
+    seen: &'a Seen,
+    content: &'a Content,
 }
 
 /// What is to be done for a mirror.
@@ -63,6 +76,8 @@ impl Role {
 pub(crate) struct Existing {
     pub(crate) uuid: Uuid,
     pub(crate) is_clean: bool,
+    /// The file that the driver is to see first.
+    pub(crate) authority: usize,
     /// Legs that it counts on and that are none of the files, by the names of their bdevs: it does not
     /// start by itself without them.
     pub(crate) absent: Vec<String>,
@@ -72,32 +87,41 @@ pub(crate) struct Existing {
 ///
 /// # Errors
 /// Says to the user what is wrong, by the name of the file.
-pub(crate) fn plan(mirror: &MirrorSpec, seen: &[Seen], line: &CommandLine) -> Result<Plan, String> {
-    let files: Vec<(&Path, &Seen)> = mirror.files.iter().map(AsRef::as_ref).zip(seen).collect();
+pub(crate) fn plan(
+    mirror: &MirrorSpec,
+    seen: &[Seen],
+    survey: &Survey,
+    line: &CommandLine,
+) -> Result<Plan, String> {
+    let files = mirror.files.iter().zip(seen).zip(&survey.files);
+    let files = files.map(|((path, seen), content)| File {
+        path,
+        seen,
+        content,
+    });
+    let files: Vec<File<'_>> = files.collect();
     refuse_empty(&files)?;
-    // Of several mirrors of that name the first file's counts, and of its legs the newest.
-    let ours = files.iter().filter_map(|(_, seen)| leg_of(seen));
-    let ours: Vec<&Peek> = ours.filter(|peek| peek.name == mirror.name).collect();
-    let uuid = ours.first().map(|peek| peek.uuid);
-    let same = ours.into_iter().filter(|peek| Some(peek.uuid) == uuid);
-    match same.max_by_key(|peek| (peek.generation, u8::MAX - peek.own_slot)) {
-        Some(authority) => again(authority, &mirror.name, &files, line),
-        None => first(&mirror.name, &files, line),
+    let Some(known) = &survey.mirror else {
+        return first(&mirror.name, &files, line);
+    };
+    match &known.outcome {
+        Outcome::Starts(start) => again(start, known.uuid, &mirror.name, &files, line),
+        Outcome::NoneInSync { missing } => Err(none_in_sync(missing)),
+        Outcome::SplitBrain(all) => Err(histories::split_brain(all, &mirror.files, seen)),
+        Outcome::SeveralLives(all) => Err(histories::several_lives(all, &mirror.files, seen)),
     }
 }
 
-fn leg_of(seen: &Seen) -> Option<&Peek> {
-    match seen {
-        Seen::There {
-            content: Content::Leg(peek),
-            ..
-        } => Some(peek),
-        _ => None,
-    }
+fn none_in_sync(missing: &[String]) -> String {
+    let why = match missing {
+        [] => String::from("those that had it are old states of themselves"),
+        missing => format!("missing: {}", missing.join(", ")),
+    };
+    format!("no leg among its files has all data, {why}")
 }
 
-fn refuse_empty(files: &[(&Path, &Seen)]) -> Result<(), String> {
-    for (path, seen) in files {
+fn refuse_empty(files: &[File<'_>]) -> Result<(), String> {
+    for File { path, seen, .. } in files {
         if let Seen::There {
             size_bytes: 0,
             is_device: false,
@@ -113,39 +137,60 @@ fn refuse_empty(files: &[(&Path, &Seen)]) -> Result<(), String> {
     Ok(())
 }
 
-/// What a file is that is no leg; `why` it has what it has.
-fn no_leg(path: &Path, seen: &Seen, why: &str, line: &CommandLine) -> Result<Role, String> {
-    let has = match seen {
-        Seen::Nothing => return Ok(Role::New),
-        Seen::There {
-            content: Content::Blank,
-            ..
-        } => return Ok(Role::Blank),
-        _ if line.force => return Ok(Role::Overwritten),
-        Seen::There {
-            content: Content::Other(what),
-            ..
-        } => format!("holds {what}"),
-        Seen::There {
-            content: Content::Leg(peek),
-            ..
-        } => format!("is a leg of mirror '{}' ({}){why}", peek.name, peek.uuid),
+/// What a file is that is no leg of the mirror `name`, which has the UUID `uuid` if it is there.
+fn no_leg(
+    file: &File<'_>,
+    name: &str,
+    uuid: Option<Uuid>,
+    files: &[File<'_>],
+    line: &CommandLine,
+) -> Result<Role, String> {
+    if *file.seen == Seen::Nothing {
+        return Ok(Role::New);
+    }
+    if *file.content == Content::Blank {
+        return Ok(Role::Blank);
+    }
+    if line.force {
+        return Ok(Role::Overwritten);
+    }
+    let leg_of = |other: &str, uuid| format!("is a leg of mirror '{other}' ({uuid})");
+    let has = match (file.content, uuid) {
+        (Content::Foreign(what), _) => format!("holds {what}"),
+        (Content::OfAnother { name: of, uuid }, _) if of != name => {
+            format!("{}, not of '{name}'", leg_of(of, *uuid))
+        }
+        (Content::OfAnother { name: of, uuid }, Some(ours)) => {
+            format!("{}, not of the other '{name}' ({ours})", leg_of(of, *uuid))
+        }
+        (Content::Leg(leg), Some(uuid)) => {
+            format!("{}{}", leg_of(name, uuid), why_useless(*leg, files))
+        }
+        _ => String::from("holds something"),
     };
     Err(format!(
         "{} {has}: with --force it would be overwritten, and what is on it lost",
-        path.display()
+        file.path.display()
     ))
 }
 
+fn why_useless(leg: Leg, files: &[File<'_>]) -> String {
+    match leg {
+        Leg::CopyOf(original) => match files.get(original) {
+            Some(original) => format!(", a copy of {}", original.path.display()),
+            None => String::new(),
+        },
+        Leg::Replaced => String::from(", which has another leg in its place by now"),
+        Leg::OtherLife => String::from(", but of another life of that"),
+        _ => String::new(),
+    }
+}
+
 /// A start on files none of which is a leg of it.
-fn first(name: &str, files: &[(&Path, &Seen)], line: &CommandLine) -> Result<Plan, String> {
-    let roles = files.iter().map(|(path, seen)| {
-        let why = match leg_of(seen) {
-            Some(peek) if peek.name != name => format!(", not of '{name}'"),
-            _ => String::new(),
-        };
-        no_leg(path, seen, &why, line)
-    });
+fn first(name: &str, files: &[File<'_>], line: &CommandLine) -> Result<Plan, String> {
+    let roles = files
+        .iter()
+        .map(|file| no_leg(file, name, None, files, line));
     let roles: Vec<_> = roles.collect::<Result<_, _>>()?;
     let block_size = line.new_block_size();
     let there: Vec<(&Path, u64, bool)> = files.iter().filter_map(size_of).collect();
@@ -177,13 +222,13 @@ fn first(name: &str, files: &[(&Path, &Seen)], line: &CommandLine) -> Result<Pla
     })
 }
 
-fn size_of<'a>((path, seen): &(&'a Path, &Seen)) -> Option<(&'a Path, u64, bool)> {
-    match seen {
+fn size_of<'a>(file: &File<'a>) -> Option<(&'a Path, u64, bool)> {
+    match file.seen {
         Seen::There {
             size_bytes,
             is_device,
             ..
-        } => Some((path, *size_bytes, *is_device)),
+        } => Some((file.path, *size_bytes, *is_device)),
         Seen::Nothing => None,
     }
 }
@@ -228,230 +273,62 @@ fn check_new_size(
 
 /// A start on legs of it.
 fn again(
-    authority: &Peek,
+    start: &Start,
+    uuid: Uuid,
     name: &str,
-    files: &[(&Path, &Seen)],
+    files: &[File<'_>],
     line: &CommandLine,
 ) -> Result<Plan, String> {
     if let Some(given) = line.block_size
-        && given != authority.block_size
+        && given != start.block_size
     {
         return Err(format!(
             "it has blocks of {} bytes, and --block-size says {given}: leave --block-size out",
-            authority.block_size
+            start.block_size
         ));
     }
-    let size_bytes = authority.size_bytes();
     if let Some(wanted) = line.size
-        && wanted != size_bytes
+        && wanted != start.size_bytes
     {
         return Err(format!(
             "it has {}, and --size says {}: leave --size out to use it as it is",
-            size::show(size_bytes),
+            size::show(start.size_bytes),
             size::show(wanted)
         ));
     }
-    let leg_bytes = authority.leg_bytes();
     let mut roles = Vec::new();
-    for (path, seen) in files {
-        let role = match leg_of(seen).map(|peek| role_of(authority, peek, name, files)) {
-            Some(Ok(role)) => role,
-            Some(Err(why)) => no_leg(path, seen, &why, line)?,
-            None => no_leg(path, seen, "", line)?,
+    for file in files {
+        let role = match file.content {
+            Content::Leg(Leg::InSync) => Role::InSync,
+            Content::Leg(Leg::Rebuilding) => Role::Rebuilding,
+            Content::Leg(Leg::Stale) => Role::Stale,
+            Content::Leg(Leg::Lagging) => Role::Lagging,
+            _ => no_leg(file, name, Some(uuid), files, line)?,
         };
-        if let Some((path, size_bytes, _)) = size_of(&(*path, *seen))
-            && size_bytes < leg_bytes
+        if let Some((path, size_bytes, _)) = size_of(file)
+            && size_bytes < start.leg_bytes
         {
             return Err(format!(
-                "{} has {size_bytes} bytes, a leg of this mirror needs {leg_bytes}",
-                path.display()
+                "{} has {size_bytes} bytes, a leg of this mirror needs {}",
+                path.display(),
+                start.leg_bytes
             ));
         }
         roles.push(role);
     }
-    let absent = authority.legs.iter().filter(|leg| {
-        let mut here = files.iter().zip(&roles).filter(|(_, role)| role.is_leg());
-        leg.is_counted_on()
-            && !here.any(|((_, seen), _)| {
-                let own = leg_of(seen).and_then(Peek::own_leg);
-                own.is_some_and(|own| own.uuid == leg.uuid)
-            })
-    });
-    let absent = absent.map(|leg| leg.base_name.clone()).collect();
     Ok(Plan {
         roles,
         existing: Some(Existing {
-            uuid: authority.uuid,
-            is_clean: authority.is_clean,
-            absent,
+            uuid,
+            is_clean: start.is_clean,
+            authority: start.authority,
+            absent: start.absent.clone(),
         }),
-        size_bytes,
-        new_file_bytes: leg_bytes,
-        block_size: authority.block_size,
-    })
-}
-
-/// What a leg is, as the authority has it, or why it is none of this mirror.
-fn role_of(
-    authority: &Peek,
-    peek: &Peek,
-    name: &str,
-    files: &[(&Path, &Seen)],
-) -> Result<Role, String> {
-    if peek.name != name {
-        return Err(format!(", not of '{name}'"));
-    }
-    if peek.uuid != authority.uuid {
-        return Err(format!(", not of the other '{name}' ({})", authority.uuid));
-    }
-    let own = peek.own_leg();
-    let known = authority.legs.get(usize::from(peek.own_slot));
-    let Some(known) = known.filter(|known| {
-        peek.epoch == authority.epoch && own.is_some_and(|own| own.uuid == known.uuid)
-    }) else {
-        return Err(String::from(", which has another leg in its place by now"));
-    };
-    // Of two copies of one leg the newer is it, or else the first.
-    let twins = files.iter().filter_map(|(path, seen)| {
-        let twin = leg_of(seen)?;
-        let is_twin =
-            twin.uuid == peek.uuid && twin.own_leg().map(|leg| leg.uuid) == Some(known.uuid);
-        is_twin.then_some((path, twin))
-    });
-    let best = twins.reduce(|best, twin| match twin.1.generation > best.1.generation {
-        true => twin,
-        false => best,
-    });
-    if let Some((path, best)) = best
-        && !std::ptr::eq(best, peek)
-    {
-        return Err(format!(", a copy of {}", path.display()));
-    }
-    Ok(match known.state {
-        PeekLeg::IN_SYNC | PeekLeg::REBUILDING
-            if peek.generation.saturating_add(1) < authority.generation =>
-        {
-            Role::Lagging
-        }
-        PeekLeg::IN_SYNC => Role::InSync,
-        PeekLeg::REBUILDING => Role::Rebuilding,
-        _ => Role::Stale,
+        size_bytes: start.size_bytes,
+        new_file_bytes: start.leg_bytes,
+        block_size: start.block_size,
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::peek;
-
-    fn there(size_bytes: u64, start: &[u8]) -> Seen {
-        Seen::There {
-            size_bytes,
-            is_device: false,
-            content: peek::content(start),
-        }
-    }
-
-    fn leg(name: &str, mirror: u8, slot: u8, generation: u64, states: [u8; 2]) -> Seen {
-        there(
-            9 << 20,
-            &peek::tests::leg(name, mirror, slot, generation, states),
-        )
-    }
-
-    fn decide(seen: &[Seen], further: &[&str]) -> Result<Plan, String> {
-        let files: Vec<_> = (0..seen.len()).map(|index| format!("/{index}")).collect();
-        let mirror = format!("--mirror=m={}", files.join(","));
-        let arguments = [&["raid1", &mirror], further].concat();
-        let line = CommandLine::parse(arguments.into_iter().map(Into::into)).unwrap();
-        plan(&line.mirrors[0], seen, &line)
-    }
-
-    #[test]
-    fn new_mirrors() {
-        let plan = decide(&[Seen::Nothing, Seen::Nothing], &["--size=8MiB"]).unwrap();
-        assert_eq!(plan.roles, [Role::New; 2]);
-        assert_eq!((plan.size_bytes, plan.new_file_bytes), (8 << 20, 9 << 20));
-        assert_eq!((plan.existing, plan.block_size), (None, 4096));
-        let blank = there(9 << 20, &[0; 4096]);
-        let plan = decide(&[blank.clone(), Seen::Nothing], &[]).unwrap();
-        assert_eq!(plan.roles, [Role::Blank, Role::New]);
-        assert_eq!(plan.new_file_bytes, 9 << 20);
-        let other = there(9 << 20, &[1; 4096]);
-        let error = decide(&[blank.clone(), other.clone()], &[]).unwrap_err();
-        assert!(
-            error.starts_with("/1 holds data, and no metadata"),
-            "{error}"
-        );
-        assert!(
-            error.contains("with --force it would be overwritten"),
-            "{error}"
-        );
-        let plan = decide(&[blank, other], &["--force"]).unwrap();
-        assert_eq!(plan.roles, [Role::Blank, Role::Overwritten]);
-        let error = decide(&[leg("n", 5, 0, 2, [1, 1]), Seen::Nothing], &[]).unwrap_err();
-        assert!(error.contains("of mirror 'n' (05050505-"), "{error}");
-    }
-
-    #[test]
-    fn a_mirror_that_is_there() {
-        let whole = [leg("m", 5, 0, 4, [1, 1]), leg("m", 5, 1, 3, [1, 1])];
-        let plan = decide(&whole, &[]).unwrap();
-        assert_eq!(plan.roles, [Role::InSync; 2]);
-        let existing = plan.existing.unwrap();
-        assert!(existing.absent.is_empty() && existing.is_clean);
-        for (further, part) in [
-            ("--size=9MiB", "it has 8 MiB, and --size says 9 MiB"),
-            ("--block-size=512", "blocks of 4096 bytes"),
-        ] {
-            let error = decide(&whole, &[further]).unwrap_err();
-            assert!(error.contains(part), "{error}");
-        }
-        assert!(decide(&whole, &["--size=8MiB", "--block-size=4096"]).is_ok());
-    }
-
-    #[test]
-    fn legs_that_are_behind() {
-        let roles = |seen: &[Seen]| decide(seen, &[]).unwrap().roles;
-        let stale = [leg("m", 5, 0, 2, [1, 1]), leg("m", 5, 1, 4, [3, 1])];
-        assert_eq!(roles(&stale), [Role::Stale, Role::InSync]);
-        let lagging = [leg("m", 5, 0, 2, [1, 1]), leg("m", 5, 1, 4, [1, 1])];
-        assert_eq!(roles(&lagging), [Role::Lagging, Role::InSync]);
-        let rebuilt = [leg("m", 5, 0, 4, [2, 1]), leg("m", 5, 1, 4, [2, 1])];
-        assert_eq!(roles(&rebuilt), [Role::Rebuilding, Role::InSync]);
-    }
-
-    #[test]
-    fn files_that_are_missing() {
-        let plan = decide(&[leg("m", 5, 0, 4, [1, 1]), Seen::Nothing], &[]).unwrap();
-        assert_eq!(plan.roles, [Role::InSync, Role::New]);
-        assert_eq!(plan.existing.unwrap().absent, ["m-leg1"]);
-        assert_eq!(plan.new_file_bytes, 9 << 20);
-        // It was out already.
-        let plan = decide(&[leg("m", 5, 0, 4, [1, 3]), Seen::Nothing], &[]).unwrap();
-        assert!(plan.existing.unwrap().absent.is_empty());
-    }
-
-    #[test]
-    fn what_is_no_leg_of_it() {
-        let good = leg("m", 5, 0, 4, [1, 1]);
-        for (other, part) in [
-            (leg("n", 6, 1, 4, [1, 1]), "of mirror 'n'"),
-            (leg("m", 6, 1, 9, [1, 1]), "not of the other 'm' (0505"),
-            (leg("m", 5, 0, 4, [1, 1]), "a copy of /0"),
-            (there(9 << 20, &[1; 4096]), "holds data"),
-        ] {
-            let both = [good.clone(), other];
-            let error = decide(&both, &[]).unwrap_err();
-            assert!(error.starts_with("/1 ") && error.contains(part), "{error}");
-            let plan = decide(&both, &["--force"]).unwrap();
-            assert_eq!(plan.roles, [Role::InSync, Role::Overwritten]);
-            assert_eq!(plan.existing.unwrap().absent, ["m-leg1"]);
-        }
-        let error = decide(&[good, there(4 << 20, &[0; 4096])], &[]).unwrap_err();
-        assert!(
-            error.contains("a leg of this mirror needs 9437184"),
-            "{error}"
-        );
-    }
-}
+pub(crate) mod tests;
