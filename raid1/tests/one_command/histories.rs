@@ -1,4 +1,4 @@
-//! Legs that went on without each other.
+//! Legs that went on without each other, and old states of legs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -86,5 +86,35 @@ fn the_history_whose_files_are_kept_counts() {
         }
         // What was not chosen is there still.
         assert!(fs::read(scratch.path("lost")).unwrap() == *lost);
+    }
+}
+
+/// One that says that it is the only leg left, and is seen first, would start without the other.
+#[test]
+fn an_old_state_of_a_leg_is_copied_to() {
+    let scratch = Scratch::new();
+    let running = scratch.start(&["--mirror", "m=a,b", "--size", "4MiB"]);
+    let Some(output) = scratch.raid1ctl(&["remove", "m-leg1"]) else {
+        return;
+    };
+    assert_eq!(output.status.code(), Some(0), "{output:?}");
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    fs::copy(scratch.path("a"), scratch.path("a.old")).unwrap();
+    fill(&scratch, 0xaa);
+    rename(&scratch, "a.old", "a");
+    let [_, b] = contents(&scratch);
+    let running = scratch.start(&MIRROR);
+    let text = &running.text;
+    assert!(
+        text.contains("a (an old state: all is copied to it)"),
+        "{text}"
+    );
+    scratch.wait_until_whole();
+    let output = scratch.raid1ctl(&["status", "--json"]).unwrap();
+    let status = String::from_utf8_lossy(&output.stdout);
+    assert!(!status.contains("waiting_base_bdevs"), "{status}");
+    assert_eq!(running.stop("-TERM").0, Some(0));
+    for content in contents(&scratch) {
+        assert!(content[MIB..] == b[MIB..]);
     }
 }

@@ -19,25 +19,21 @@ const ONLINE_WITHIN_MS: u32 = 10_000;
 pub(crate) fn text(line: &CommandLine, plans: &[Plan]) -> String {
     let mut calls = Vec::new();
     let mirrors = || line.mirrors.iter().zip(plans);
+    // The leg that is right about the others is seen before them: an old state of one may count on none of
+    // them, and would start alone.
     for (mirror, plan) in mirrors() {
-        for (index, file) in mirror.files.iter().enumerate() {
-            let mut params = vec![
-                ("name", quoted(&mirror.leg_name(index))),
-                ("filename", quoted(&file.to_string_lossy())),
-                ("block_size", plan.block_size.to_string()),
-            ];
-            if is_regular(file) {
-                // What is unmapped gives its space back.
-                params.push(("fallocate", "true".to_owned()));
-                if THROUGH_THE_PAGE_CACHE {
-                    params.push(("direct", "false".to_owned()));
-                }
-            }
-            calls.push(call("bdev_aio_create", &params));
+        if let Some(existing) = &plan.existing {
+            calls.extend(aio(mirror, plan, existing.authority));
+            // Legs make their mirrors when they have been looked at.
+            calls.push(call("bdev_wait_for_examine", &[]));
         }
     }
+    for (mirror, plan) in mirrors() {
+        let first = plan.existing.as_ref().map(|existing| existing.authority);
+        let others = (0..mirror.files.len()).filter(|index| Some(*index) != first);
+        calls.extend(others.filter_map(|index| aio(mirror, plan, index)));
+    }
     if plans.iter().any(|plan| plan.existing.is_some()) {
-        // Legs make their mirrors when they have been looked at.
         calls.push(call("bdev_wait_for_examine", &[]));
     }
     for (mirror, plan) in mirrors() {
@@ -61,6 +57,24 @@ pub(crate) fn text(line: &CommandLine, plans: &[Plan]) -> String {
         r#"{{"subsystems": [{{"subsystem": "bdev", "config": [{}]}}]}}"#,
         calls.join(", ")
     )
+}
+
+/// The call that makes the bdev of a file.
+fn aio(mirror: &MirrorSpec, plan: &Plan, index: usize) -> Option<String> {
+    let file = mirror.files.get(index)?;
+    let mut params = vec![
+        ("name", quoted(&mirror.leg_name(index))),
+        ("filename", quoted(&file.to_string_lossy())),
+        ("block_size", plan.block_size.to_string()),
+    ];
+    if is_regular(file) {
+        // What is unmapped gives its space back.
+        params.push(("fallocate", "true".to_owned()));
+        if THROUGH_THE_PAGE_CACHE {
+            params.push(("direct", "false".to_owned()));
+        }
+    }
+    Some(call("bdev_aio_create", &params))
 }
 
 /// The call that makes a mirror.
@@ -193,16 +207,17 @@ mod tests {
             is_device: false,
             written: None,
         };
-        let files = vec![Content::Leg(Leg::InSync), Content::Blank];
-        let survey = surveyed(files, starts(0, &["m-leg1"]));
-        let config = config(&["--mirror", "m=/a,/b"], &[leg, Seen::Nothing], &survey);
+        let files = vec![Content::Blank, Content::Leg(Leg::InSync)];
+        let survey = surveyed(files, starts(1, &["m-leg0"]));
+        let config = config(&["--mirror", "m=/a,/b"], &[Seen::Nothing, leg], &survey);
         let calls = json!([
-            aio("m-leg0", "/a"),
             aio("m-leg1", "/b"),
+            {"method": "bdev_wait_for_examine"},
+            aio("m-leg0", "/a"),
             {"method": "bdev_wait_for_examine"},
             {"method": "raid1_start", "params": {"uuid": "05050505-0505-0505-0505-050505050505"}},
             {"method": "bdev_get_bdevs", "params": {"name": "m", "timeout": ONLINE_WITHIN_MS}},
-            {"method": "raid1_add_base_bdev", "params": {"raid_bdev": "m", "base_bdev": "m-leg1"}},
+            {"method": "raid1_add_base_bdev", "params": {"raid_bdev": "m", "base_bdev": "m-leg0"}},
         ]);
         assert_eq!(config["config"], calls);
     }
