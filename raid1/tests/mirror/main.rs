@@ -15,6 +15,7 @@ mod retry;
 mod returns;
 mod rig;
 mod support;
+mod unequal;
 
 // Defines SPDK's functions. An executable's matter: a library uses those of its application.
 #[cfg(all(feature = "embedded", not(feature = "spdk")))]
@@ -59,6 +60,8 @@ const TESTS: &[harness::Test] = tests! {
     retry:
         a_read_is_tried_once_on_each_leg, a_write_is_sent_to_each_leg,
         a_leg_that_fails_a_flush_is_copied_to;
+    unequal:
+        what_was_on_a_new_leg_is_never_read, a_bad_block_of_the_first_leg;
 };
 
 fn main() {

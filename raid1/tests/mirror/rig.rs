@@ -27,6 +27,8 @@ pub(crate) struct Rig {
     pub(crate) refused_thread: AtomicU64,
     /// How many of the next reads fail.
     pub(crate) bad_reads: AtomicUsize,
+    /// This block cannot be read until it is written; 0 for none.
+    pub(crate) bad_block: AtomicU64,
     /// How many of the next writes fail.
     pub(crate) bad_writes: AtomicUsize,
     /// How many of the next flushes fail.
@@ -53,6 +55,12 @@ fn take_one(number: &AtomicUsize) -> bool {
     number
         .fetch_update(SeqCst, SeqCst, |number| number.checked_sub(1))
         .is_ok()
+}
+
+/// Whether a block, if it is one, is among those of a request.
+fn covers(request: &Request<'_>, block: u64) -> bool {
+    let start = request.offset_blocks();
+    block != 0 && (start..start + request.num_blocks()).contains(&block)
 }
 
 impl Rig {
@@ -110,7 +118,8 @@ impl Rig {
                 pause(Duration::from_micros(200)).await;
             }
         }
-        if take_one(&self.bad_reads) || request.buffer().await.is_err() {
+        let is_bad = covers(request, self.bad_block.load(SeqCst));
+        if is_bad || take_one(&self.bad_reads) || request.buffer().await.is_err() {
             return Status::Failed;
         }
         let content = self.content.lock().unwrap();
@@ -140,6 +149,9 @@ impl Rig {
             if self.resets.load(SeqCst) != resets {
                 return Status::Aborted;
             }
+        }
+        if covers(request, self.bad_block.load(SeqCst)) {
+            self.bad_block.store(0, SeqCst);
         }
         let mut content = self.content.lock().unwrap();
         let start = request.offset_blocks() as usize * BLOCK_SIZE;
