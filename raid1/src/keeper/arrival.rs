@@ -258,8 +258,16 @@ impl Keeper {
             return;
         }
         self.last_number += 1;
-        self.has_copied = true;
+        self.note_source();
         self.resync = self.recover(Goal::Resync(self.last_number), Arc::clone(&regions.unequal));
+    }
+
+    /// Notes from which leg those in sync are made equal now.
+    pub(super) fn note_source(&mut self) {
+        let source = self.device().legs.lock().in_sync().iter().next();
+        if let Some(source) = source {
+            self.copied_from.insert(source);
+        }
     }
 
     fn recover(&self, goal: Goal, map: Arc<RegionMap>) -> Option<Recovery> {

@@ -146,6 +146,9 @@ impl Keeper {
             self.stop_rebuild(slot);
             // What is dirty now may be clean before this can be recorded.
             self.note_missed(slot);
+            if self.resync.is_some() {
+                self.note_source();
+            }
         }
         taken
     }
@@ -246,8 +249,8 @@ impl Keeper {
             }
         }
         self.begin_demotion(slot, reason);
-        let others_may_lack_it = standing == Standing::InSync && self.has_copied;
-        self.finish().await.is_ok() && !others_may_lack_it
+        self.finish().await.is_ok()
+            && !(standing == Standing::InSync && self.copied_from.contains(slot))
     }
 
     /// The first step of a leg's way to its rebuild.
@@ -265,6 +268,9 @@ impl Keeper {
             self.note_lost(slot);
         }
         self.demoted = self.demoted.or(copied_to);
+        if self.resync.is_some() {
+            self.note_source();
+        }
     }
 
     /// Records what the legs are now, on those that are in sync or being rebuilt. `fresh` were in sync until

@@ -122,7 +122,7 @@ impl Keeper {
             .collect();
         core::mem::swap(&mut self.quiet_before, &mut self.quiet_lately);
         self.quiet_lately.clear();
-        if quiet.is_empty() && !self.has_copied {
+        if quiet.is_empty() && self.copied_from.is_empty() {
             return;
         }
         // Who holds blocks from now on sees that the region is not dirty any more, and asks for a mark;
@@ -164,11 +164,14 @@ impl Keeper {
             }
             return;
         }
-        self.has_copied = self.resync.is_some();
         let in_sync = device.legs.lock().in_sync();
         let units = record.units_of(BitmapId::INTENT, &cleared);
         let word = words(Some(regions), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
+        self.copied_from = LegSet::EMPTY;
+        if self.resync.is_some() {
+            self.note_source();
+        }
         if let Ok(true) = self.leave_all(failed) {
             let _tried_again_next_time = self.finish().await;
         }

@@ -70,8 +70,9 @@ pub(crate) struct Keeper {
     rebuilds: [Option<Recovery>; LEGS_MAX],
     /// Who makes legs equal.
     resync: Option<Recovery>,
-    /// Legs in sync were copied to since all have flushed: if one of them has lost something, so may they.
-    has_copied: bool,
+    /// Legs from which others in sync were copied since all have flushed: what one of these has lost, those may
+    /// lack too.
+    copied_from: LegSet,
     ordering: Ordering,
     /// The number of the last rebuild, or resync.
     last_number: u64,
@@ -102,7 +103,7 @@ impl Keeper {
             quiet_before,
             rebuilds: [const { None }; LEGS_MAX],
             resync: None,
-            has_copied: false,
+            copied_from: LegSet::EMPTY,
             ordering: Ordering::Not,
             last_number: 0,
         };
