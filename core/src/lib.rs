@@ -132,6 +132,7 @@ extern crate std;
 pub mod app;
 pub mod bdev;
 mod callback;
+pub mod clock;
 pub mod completion;
 pub mod cpuset;
 pub mod errno;

@@ -135,6 +135,7 @@ pub(crate) fn describe_waiting(uuid: Uuid, object: &mut ObjectWriter<'_>) {
                 object.field("uuid", &leg.bdev_uuid);
                 object.field("slot", &u32::from(leg.superblock.own_slot));
                 object.field("generation", &leg.superblock.generation);
+                object.field("update_time", &leg.superblock.update_time);
             });
         }
     });
@@ -157,6 +158,10 @@ fn base_bdevs(array: &Array, list: &mut ArrayWriter<'_>) {
             object.field("is_configured", &here.is_some());
             object.field("data_offset", &entry.data_offset_blocks);
             object.field("data_size", &authority.data_size_blocks);
+            if let Some(leg) = here {
+                object.field("generation", &leg.superblock.generation);
+                object.field("update_time", &leg.superblock.update_time);
+            }
         });
     }
 }

@@ -2,6 +2,7 @@
 
 use alloc::vec::Vec;
 
+use barespdk::clock;
 use barespdk::errno::Errno;
 use barespdk::uuid::Uuid;
 use barespdk::{log_error, planted};
@@ -126,6 +127,7 @@ impl Record {
     /// have failed.
     pub(crate) async fn advance(&mut self, in_sync: LegSet, copied_to: LegSet) -> LegSet {
         self.superblock.generation += 1;
+        self.superblock.update_time = clock::unix_time_s();
         let generation = self.superblock.generation;
         for slot in in_sync.or(copied_to).iter() {
             self.superblock.legs[slot.index()].left_generation = generation;

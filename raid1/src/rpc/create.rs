@@ -178,7 +178,14 @@ pub(super) async fn make(wanted: Wanted<'_>) -> Result<(), RpcError> {
             ),
         });
     }
-    log_notice!("raid1 {}: online with {} base bdevs", name, bases.len());
+    let copied = match in_sync.len() < bases.len() {
+        true => ", the first is copied to the others",
+        false => "",
+    };
+    log_notice!(
+        "raid1 {name}: online with {} base bdevs{copied}",
+        bases.len()
+    );
     Ok(())
 }
 
