@@ -48,6 +48,7 @@ mod format;
 mod fresh;
 mod geometry;
 mod io;
+mod join;
 mod keeper;
 mod leg;
 mod legs;

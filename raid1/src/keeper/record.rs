@@ -10,6 +10,7 @@ use barespdk::{log_error, planted};
 use super::media::Medium;
 use super::{Missed, words};
 use crate::format::{BitmapId, Layout, SUPERBLOCK_BYTES, Superblock, encode_unit, newest};
+use crate::join::join;
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
 
@@ -67,58 +68,73 @@ impl Record {
         units: &[usize],
         word: impl Fn(BitmapId, usize) -> u64,
     ) -> LegSet {
-        let (layout, epoch) = (&self.layout, self.superblock.epoch);
-        let mut failed = LegSet::EMPTY;
         if units.is_empty() {
-            return failed;
+            return LegSet::EMPTY;
         }
-        for slot in legs.iter() {
-            let Some(medium) = &mut self.media[slot.index()] else {
-                failed.insert(slot);
-                continue;
-            };
-            for unit in units {
-                let fill = |out: &mut [u8]| encode_unit(layout, *unit, epoch, &word, out);
-                if medium.write(layout.unit(*unit), fill).await.is_err() {
-                    failed.insert(slot);
-                    break;
+        let (layout, epoch, word) = (self.layout, self.superblock.epoch, &word);
+        let failed = self
+            .on_each(legs, async |_, medium: &mut Medium| {
+                for unit in units {
+                    let fill = |out: &mut [u8]| encode_unit(&layout, *unit, epoch, word, out);
+                    medium.write(layout.unit(*unit), fill).await.ok()?;
                 }
-            }
-        }
+                Some(())
+            })
+            .await;
         failed.or(self.seal(legs.without(failed)).await)
+    }
+
+    /// Does something on some legs, at the same time. Which have failed it, as they have no medium, or as
+    /// `act` says by `None`.
+    async fn on_each(
+        &mut self,
+        legs: LegSet,
+        act: impl AsyncFn(Slot, &mut Medium) -> Option<()>,
+    ) -> LegSet {
+        let slots = (0..).map_while(Slot::of);
+        let media = self.media.iter_mut().zip(slots);
+        let acts = media
+            .filter(|(_, slot)| legs.contains(*slot))
+            .map(async |(medium, slot)| {
+                let done = match medium {
+                    Some(medium) => act(slot, medium).await,
+                    None => None,
+                };
+                done.map_or(LegSet::of(slot), |()| LegSet::EMPTY)
+            });
+        let failed = join(acts).await;
+        failed.into_iter().fold(LegSet::EMPTY, LegSet::or)
     }
 
     /// Writes the superblock to legs, to the older of the two copies, and has it survive. Which legs have
     /// failed.
     pub(crate) async fn write_superblock(&mut self, legs: LegSet) -> LegSet {
-        let mut failed = LegSet::EMPTY;
         let generation = match planted::is("one_superblock_copy") {
             true => 0,
             false => self.superblock.generation,
         };
         let extent = self.layout.superblock(generation);
-        for slot in legs.iter() {
-            let Some(medium) = &mut self.media[slot.index()] else {
-                failed.insert(slot);
-                continue;
-            };
-            self.superblock.own_slot = slot.index() as u8;
-            let mut encoded = [0; SUPERBLOCK_BYTES];
-            if let Err(error) = self.superblock.encode(&mut encoded) {
-                log_error!("a superblock of raid1 that cannot be: {error}");
-                failed.insert(slot);
-                continue;
-            }
-            let fill = |out: &mut [u8]| {
-                out.fill(0);
-                out.iter_mut()
-                    .zip(encoded)
-                    .for_each(|(to, from)| *to = from);
-            };
-            if medium.write(extent, fill).await.is_err() {
-                failed.insert(slot);
-            }
-        }
+        let superblock = self.superblock.clone();
+        let failed = self
+            .on_each(legs, async |slot, medium: &mut Medium| {
+                let own = Superblock {
+                    own_slot: slot.index() as u8,
+                    ..superblock.clone()
+                };
+                let mut encoded = [0; SUPERBLOCK_BYTES];
+                if let Err(error) = own.encode(&mut encoded) {
+                    log_error!("a superblock of raid1 that cannot be: {error}");
+                    return None;
+                }
+                let fill = |out: &mut [u8]| {
+                    out.fill(0);
+                    out.iter_mut()
+                        .zip(encoded)
+                        .for_each(|(to, from)| *to = from);
+                };
+                medium.write(extent, fill).await.ok()
+            })
+            .await;
         failed.or(self.seal(legs.without(failed)).await)
     }
 
@@ -187,35 +203,26 @@ impl Record {
     }
 
     /// Has what was written to legs survive, data too. Which legs have failed.
-    pub(crate) async fn flush(&self, legs: LegSet) -> LegSet {
-        let mut failed = LegSet::EMPTY;
-        for slot in legs.iter() {
-            let flushed = match &self.media[slot.index()] {
-                Some(medium) => medium.flush().await.is_ok(),
-                None => false,
-            };
-            if !flushed {
-                failed.insert(slot);
-            }
-        }
-        failed
+    pub(crate) async fn flush(&mut self, legs: LegSet) -> LegSet {
+        self.on_each(legs, async |_, medium: &mut Medium| {
+            medium.flush().await.ok()
+        })
+        .await
     }
 
     /// Makes legs forget that they were part of a mirror. Which have failed.
     pub(crate) async fn wipe(&mut self, legs: LegSet) -> LegSet {
-        let mut failed = LegSet::EMPTY;
-        for slot in legs.iter() {
-            for copy in [0, 1] {
-                let extent = self.layout.superblock(copy);
-                let wiped = match &mut self.media[slot.index()] {
-                    Some(medium) => medium.write(extent, |out| out.fill(0)).await.is_ok(),
-                    None => false,
-                };
-                if !wiped {
-                    failed.insert(slot);
+        let layout = self.layout;
+        let failed = self
+            .on_each(legs, async |_, medium: &mut Medium| {
+                let mut are_wiped = true;
+                for copy in [0, 1] {
+                    let wiped = medium.write(layout.superblock(copy), |out| out.fill(0));
+                    are_wiped &= wiped.await.is_ok();
                 }
-            }
-        }
+                are_wiped.then_some(())
+            })
+            .await;
         failed.or(self.flush(legs.without(failed)).await)
     }
 
