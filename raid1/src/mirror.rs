@@ -155,6 +155,11 @@ impl Mirror {
         self.ranges.release(offset_blocks, num_blocks);
     }
 
+    /// The regions that are written to; `None` without metadata.
+    pub(crate) fn dirty(&self) -> Option<&RegionMap> {
+        self.regions.as_ref().map(|regions| &regions.dirty)
+    }
+
     /// The size of a region.
     pub(crate) fn region_blocks(&self) -> u64 {
         1 << self.region_shift

@@ -21,7 +21,7 @@ use super::table::{self, Candidate};
 use crate::driver::MODULE;
 use crate::format::{BitmapId, Layout, LegState, Name, REGIONS_MAX, Superblock, read_bitmap};
 use crate::geometry;
-use crate::keeper::{Missed, Record};
+use crate::keeper::{Missed, Record, words};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot, Standing};
 use crate::mirror::Mirror;
@@ -309,14 +309,8 @@ impl Start<'_> {
                     failed.insert(slot);
                 }
             }
-            let units = self.units(&missed);
-            let word = |bitmap: BitmapId, index: usize| match bitmap.index().checked_sub(1) {
-                None => dirty.word(index),
-                Some(slot) => missed
-                    .get(slot)
-                    .and_then(Option::as_ref)
-                    .map_or(0, |missed| missed.word(index)),
-            };
+            let units = record.units_in_use(&missed);
+            let word = words(Some(&dirty), &missed);
             failed = failed.or(record
                 .write_units(in_sync.without(failed), &units, word)
                 .await);
@@ -368,25 +362,6 @@ impl Start<'_> {
             .next()
             .filter(|_| unequal)
             .map(|slot| slot.index() as u8);
-    }
-
-    /// The units of the bitmaps that count.
-    fn units(&self, missed: &Missed) -> Vec<usize> {
-        let of = |bitmap| {
-            let last = self.layout.num_regions.saturating_sub(1);
-            self.layout.unit_of(bitmap, 0)..=self.layout.unit_of(bitmap, last)
-        };
-        let mut units: Vec<usize> = of(BitmapId::INTENT).collect();
-        for (slot, _) in missed
-            .iter()
-            .enumerate()
-            .filter(|(_, missed)| missed.is_some())
-        {
-            units.extend(of(BitmapId::missed(slot)));
-        }
-        units.sort_unstable();
-        units.dedup();
-        units
     }
 
     fn beginning(

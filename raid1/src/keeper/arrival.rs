@@ -303,7 +303,7 @@ impl Keeper {
         if let Some(record) = &mut self.record {
             // It is not in sync before it holds what it would be believed with.
             let units: Vec<usize> = (0..record.layout.num_units()).collect();
-            let word = words(device.regions.as_ref(), &self.missed);
+            let word = words(device.dirty(), &self.missed);
             let failed = record.write_units(LegSet::of(slot), &units, word).await;
             if !failed.is_empty() {
                 let _ = self
@@ -380,8 +380,8 @@ impl Keeper {
         }
         missed.keep(&left);
         let in_sync = device.legs.lock().in_sync();
-        let units = record.units_of_bitmap(BitmapId::missed(slot.index()));
-        let word = words(device.regions.as_ref(), &self.missed);
+        let units = record.units_of_bitmaps([BitmapId::missed(slot.index())]);
+        let word = words(device.dirty(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
         if let Ok(true) = self.leave_all(failed) {
             let _tried_again = self.finish().await;

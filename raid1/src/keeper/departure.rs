@@ -305,11 +305,9 @@ impl Keeper {
             .next()
             .filter(|_| unequal)
             .map(|slot| slot.index() as u8);
-        let units: alloc::vec::Vec<usize> = fresh
-            .iter()
-            .flat_map(|slot| record.units_of_bitmap(BitmapId::missed(slot.index())))
-            .collect();
-        let word = words(device.regions.as_ref(), &self.missed);
+        let missed = fresh.iter().map(|slot| BitmapId::missed(slot.index()));
+        let units = record.units_of_bitmaps(missed);
+        let word = words(device.dirty(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
         let told = in_sync.without(failed);
         if fresh.is_empty() {

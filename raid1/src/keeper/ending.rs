@@ -63,8 +63,8 @@ impl Keeper {
         };
         regions.dirty.clear();
         regions.dirty.insert_from(&regions.unequal);
-        let units = record.units_of_bitmap(BitmapId::INTENT);
-        let word = words(Some(regions), &self.missed);
+        let units = record.units_of_bitmaps([BitmapId::INTENT]);
+        let word = words(device.dirty(), &self.missed);
         if !record.write_units(in_sync, &units, word).await.is_empty() {
             return;
         }

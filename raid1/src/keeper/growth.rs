@@ -6,8 +6,8 @@ use core::sync::atomic::Ordering;
 use barespdk::{log_error, log_notice, log_warn};
 
 use super::{Keeper, words};
-use crate::format::{BitmapId, Layout, REGIONS_MAX};
-use crate::legs::{LEGS_MAX, LegSet, Standing};
+use crate::format::{Layout, REGIONS_MAX};
+use crate::legs::{LegSet, Standing};
 use crate::news;
 use crate::region_map::RegionMap;
 
@@ -85,12 +85,9 @@ impl Keeper {
             let Some(record) = &mut self.record else {
                 return;
             };
-            let mut units = record.units_of_bitmap(BitmapId::INTENT);
-            for slot in (0..LEGS_MAX).filter(|slot| self.missed[*slot].is_some()) {
-                units.extend(record.units_of_bitmap(BitmapId::missed(slot)));
-            }
+            let units = record.units_in_use(&self.missed);
             let in_sync = device.legs.lock().in_sync();
-            let word = words(Some(maps), &self.missed);
+            let word = words(device.dirty(), &self.missed);
             let mut failed = record.write_units(in_sync, &units, word).await;
             failed = failed.or(self.record_state(LegSet::EMPTY).await);
             match self.leave_all(failed) {

@@ -76,7 +76,7 @@ impl Keeper {
             }
             units.sort_unstable();
             units.dedup();
-            let word = words(Some(regions), &self.missed);
+            let word = words(Some(&regions.dirty), &self.missed);
             let word = move |bitmap, index| {
                 let set = if bitmap == BitmapId::INTENT {
                     let first = new.partition_point(|region| *region < index * 64);
@@ -166,7 +166,7 @@ impl Keeper {
         }
         let in_sync = device.legs.lock().in_sync();
         let units = record.units_of(BitmapId::INTENT, &cleared);
-        let word = words(Some(regions), &self.missed);
+        let word = words(device.dirty(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
         self.copied_from = LegSet::EMPTY;
         if self.resync.is_some() {

@@ -46,7 +46,6 @@ use crate::format::BitmapId;
 use crate::legs::{LEGS_MAX, LegSet, Slot, Standing};
 use crate::mirror::Mirror;
 use crate::region_map::RegionMap;
-use crate::regions::Regions;
 
 /// How long a region must not have been written to before it is clean again: once, up to twice this time.
 const QUIET: Duration = Duration::from_secs(5);
@@ -215,12 +214,12 @@ impl Keeper {
 }
 
 /// The words of all bitmaps, as they are to be on the legs.
-fn words<'a>(
-    regions: Option<&'a Regions>,
+pub(crate) fn words<'a>(
+    dirty: Option<&'a RegionMap>,
     missed: &'a Missed,
 ) -> impl Fn(BitmapId, usize) -> u64 + 'a {
     move |bitmap, index| match bitmap.index().checked_sub(1) {
-        None => regions.map_or(0, |regions| regions.dirty.word(index)),
+        None => dirty.map_or(0, |dirty| dirty.word(index)),
         Some(slot) => missed[slot % LEGS_MAX]
             .as_ref()
             .map_or(0, |missed| missed.word(index)),

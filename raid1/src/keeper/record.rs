@@ -237,9 +237,26 @@ impl Record {
         units
     }
 
-    /// The units of a whole bitmap.
-    pub(super) fn units_of_bitmap(&self, bitmap: BitmapId) -> Vec<usize> {
+    /// The units of the bitmaps that count: of what is written to, and of what each of some legs has missed.
+    pub(crate) fn units_in_use(&self, missed: &Missed) -> Vec<usize> {
+        let of_legs = (0..LEGS_MAX).filter(|slot| missed[*slot].is_some());
+        self.units_of_bitmaps(
+            [BitmapId::INTENT]
+                .into_iter()
+                .chain(of_legs.map(BitmapId::missed)),
+        )
+    }
+
+    /// The units of whole bitmaps.
+    pub(super) fn units_of_bitmaps(
+        &self,
+        bitmaps: impl IntoIterator<Item = BitmapId>,
+    ) -> Vec<usize> {
         let last = self.layout.num_regions.saturating_sub(1);
-        (self.layout.unit_of(bitmap, 0)..=self.layout.unit_of(bitmap, last)).collect()
+        let of = |bitmap| self.layout.unit_of(bitmap, 0)..=self.layout.unit_of(bitmap, last);
+        let mut units: Vec<usize> = bitmaps.into_iter().flat_map(of).collect();
+        units.sort_unstable();
+        units.dedup();
+        units
     }
 }
