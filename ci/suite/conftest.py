@@ -24,6 +24,8 @@ def pytest_addoption(parser):
                      help="what raid1 was built with; without SPDK, its own programs are not used")
     parser.addoption("--record", action="store_true",
                      help="write down the answers of this SPDK, to compare others with")
+    parser.addoption("--cycles", type=int,
+                     help="how often the crash test kills the process: 15 times with --quick, else 300")
     parser.addoption("--seed", type=int, help="of the crash tests; a new one is taken without it")
     parser.addoption("--stock", action="store_true",
                      help="run the suite on SPDK's own raid module, to test the suite itself")

@@ -1,6 +1,7 @@
 """Processes that are killed under load, again and again, at any moment: what was acknowledged is
 there afterwards, on each leg, and the legs are equal."""
 
+import collections
 import os
 import random
 import shutil
@@ -16,9 +17,9 @@ from history import SECTOR, History
 from nbd_client import Client, Closed
 
 MIB = 1 << 20
-FILES = ["L0", "L1", "L2"]
-# L1 can be told to fail.
-LEGS = ["L0", "EE_L1", "L2"]
+# Files, and what is a leg of each: the second can be told to fail, the third to be slow.
+FILES = {"L0": "L0", "L1": "EE_L1", "L2": "D_L2"}
+LEGS = list(FILES.values())
 LEG_BYTES = 17 * MIB
 # Small, so that many of them are written to for the first time: each time metadata is written.
 REGION_KIB = 16
@@ -97,37 +98,48 @@ class Crashing:
         self.socket = scratch / "nbd.sock"
         self.app = self.history = None
         self.starts = 0
-        self.here = list(FILES)
+        self.loads, self.decks = [], {}
+        self.happened = collections.Counter()
         # Files with different contents: the first sync has something to do.
         for name in FILES:
             (scratch / name).write_bytes(MIB * b"\0" + self.random.randbytes(LEG_BYTES - MIB))
 
-    def calls(self, files):
+    def calls(self, files, limit):
         """A configuration with these files. Nothing is examined by itself, because L1 must not be
         taken for what EE_L1 is."""
-        calls = [("bdev_set_options", {"bdev_auto_examine": False})]
-        calls += [self.aio(name) for name in files]
-        if "L1" in files:
-            calls.append(("bdev_error_create", {"base_name": "L1"}))
-        calls += [("bdev_examine", {"name": leg}) for leg in self.legs(files)]
-        return calls
+        calls = [("bdev_set_options", {"bdev_auto_examine": False}),
+                 ("raid1_set_options", {"rebuild_limit_mib_s": limit})]
+        for name in files:
+            if FILES[name] != name:
+                calls.append(self.aio(name))
+            calls.append(self.leg(name))
+        return calls + [("bdev_examine", {"name": FILES[name]}) for name in files]
 
     def aio(self, name):
         """The call that makes a bdev of a file."""
         method, params = config.aio(name, self.scratch / name)
         return method, {**params, "fallocate": True}
 
-    @staticmethod
-    def legs(files):
-        """Legs of these files."""
-        return [leg for leg in LEGS if leg.removeprefix("EE_") in files]
+    def leg(self, name):
+        """The call that makes a leg."""
+        latencies = ("avg_read_latency", "p99_read_latency", "avg_write_latency",
+                     "p99_write_latency")
+        return {
+            "L0": self.aio(name),
+            "L1": ("bdev_error_create", {"base_name": name}),
+            "L2": ("bdev_delay_create", {"name": FILES[name], "base_bdev_name": name,
+                                         **dict.fromkeys(latencies, 0)}),
+        }[name]
 
-    def start(self, files=None, wait=True):
-        """Starts a process with these files, or with all."""
-        files = FILES if files is None else files
-        self.here = list(files)
+    def delete_leg(self, name):
+        """A leg is pulled."""
+        kind = {"L0": "aio", "L1": "error", "L2": "delay"}[name]
+        self.app.call(f"bdev_{kind}_delete", name=FILES[name])
+
+    def start(self, files=FILES, wait=True, limit=0):
+        """Starts a process with these files."""
         document = self.scratch / "config.json"
-        document.write_text(config.document(self.calls(files)), encoding="utf-8")
+        document.write_text(config.document(self.calls(files, limit)), encoding="utf-8")
         self.starts += 1
         home = self.scratch / f"app{self.starts % 8}"
         self.app = Application(self.path, home, "--json", document, preload=self.preload,
@@ -137,6 +149,8 @@ class Crashing:
 
     def kill(self):
         """In the middle of what it does."""
+        code = self.app.process.poll()
+        assert code is None, f"it ended by itself, with {code}"
         self.app.process.send_signal(signal.SIGKILL)
         self.app.process.wait()
 
@@ -214,35 +228,25 @@ class Crashing:
                 self.pause(0.05)
                 self.app.call("bdev_error_inject_error", name="EE_L1", io_type="clear",
                               error_type="failure", num=0)
-                self.put_back("EE_L1")
-
-    def put_back(self, leg):
-        """Adds a leg that has failed; it may still be leaving, and is claimed until it has left."""
-        deadline = time.monotonic() + 10
-        while True:
-            try:
-                return self.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev=leg, force=True)
-            except Error as error:
-                assert "claimed" in error.message and time.monotonic() < deadline, error
-            time.sleep(0.01)
+                self.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="EE_L1")
 
     def vanish(self):
         """A leg is pulled, and perhaps comes back while all works."""
-        name = self.random.choice(["L0", "L2"])
-        self.app.call("bdev_aio_delete", name=name)
+        name = self.random.choice(list(FILES))
+        self.delete_leg(name)
         self.wait("a leg that is gone", lambda mirror: not is_whole(mirror))
         self.pause(0.1)
         if self.random.random() < 0.7:
-            method, params = self.aio(name)
+            method, params = self.leg(name)
             self.app.call(method, **params)
-            self.app.call("bdev_examine", name=name)
+            self.app.call("bdev_examine", name=FILES[name])
             if self.random.random() < 0.5:
                 self.wait("the leg's return", is_whole)
 
     def absent(self):
         """The process starts again without a leg, and works without it."""
         self.end()
-        name = self.random.choice(FILES)
+        name = self.random.choice(list(FILES))
         self.start([file for file in FILES if file != name])
         try:
             self.app.call("raid1_start", name="M")
@@ -261,12 +265,25 @@ class Crashing:
         self.export()
         return [Load(self.socket, self.history, self.random.random()) for _ in range(2)]
 
+    def stop(self):
+        """Ends it in order."""
+        assert self.app.stop() == 0, "it did not stop cleanly"
+
+    def kill_while_it_records(self):
+        """Kills it when it is about to take a leg out, for which it writes metadata to a slow one."""
+        legs = [leg["name"] for leg in self.mirror()["base_bdevs_list"] if leg["state"] == "in_sync"]
+        if "D_L2" in legs and len(legs) > 1:
+            for measure in ("avg", "p99"):
+                self.app.call("bdev_delay_update_latency", delay_bdev_name="D_L2",
+                              latency_type=f"{measure}_write", latency_us=20_000)
+            call = self.app.call_in_background("raid1_remove_base_bdev", name=legs[0])
+            self.pause(0.1)
+            self.happened["killed while metadata was written"] += call.is_alive()
+        self.kill()
+
     def end(self):
-        """Kills the process, now and then stops it, and looks at what clients saw."""
-        if self.random.random() < 0.15:
-            assert self.app.stop() == 0, "it did not stop cleanly"
-        else:
-            self.kill()
+        """Ends the process, and looks at what clients saw."""
+        self.draw(4 * [self.kill] + 2 * [self.kill_while_it_records] + [self.stop])()
         for load in self.loads:
             load.join(60)
             assert not load.is_alive(), "a client hangs"
@@ -274,20 +291,48 @@ class Crashing:
             assert not load.errors, f"requests failed: {load.errors[:4]}"
         self.loads = []
 
+    # Lives that are over soon.
+
+    def none(self):
+        """There is no such life."""
+
+    def kill_early(self):
+        """In assembly, in resync, in a rebuild, or not even started."""
+        self.start(wait=False)
+        self.pause(0.3)
+        self.kill()
+
+    def kill_while_it_copies(self):
+        """In resync, or in a rebuild, which take long."""
+        self.start(limit=1)
+        self.wait("a mirror", lambda mirror: mirror["state"] == "online")
+        self.pause(0.2)
+        mirror = self.mirror()
+        self.happened["killed in a resync"] += mirror["unequal_regions"] > 0
+        self.happened["killed in a rebuild"] += "rebuilding" in [
+            leg["state"] for leg in mirror["base_bdevs_list"]]
+        self.kill()
+
+    def draw(self, choices):
+        """One of these; each comes as often as it is there, before any comes again."""
+        names = tuple(choice.__name__ for choice in choices)
+        deck = self.decks.setdefault(names, [])
+        if not deck:
+            deck += self.random.sample(choices, len(choices))
+        choice = deck.pop()
+        self.happened[choice.__name__] += 1
+        return choice
+
     def cycle(self):
-        """Load, something that happens, an end; some more that end early; all is well."""
-        kind = self.random.choice([self.nothing, self.nothing, self.fail, self.vanish, self.absent])
-        self.kind = kind.__name__
+        """Load, something that happens, an end; perhaps a life that is over soon; all is well."""
         self.loads = self.load()
         self.pause(0.15)
+        kind = self.draw([self.nothing, self.fail, self.vanish, self.absent])
+        self.kind = kind.__name__
         kind()
         self.pause(0.15)
         self.end()
-        # In assembly, in resync, in rebuilds.
-        for _ in range(self.random.choice([0, 0, 1, 2])):
-            self.start(wait=False)
-            self.pause(0.3)
-            self.kill()
+        self.draw([self.none, self.kill_early, self.kill_while_it_copies])()
         self.start()
         self.check()
 
@@ -299,8 +344,8 @@ def is_whole(mirror):
 
 
 def is_equal(mirror):
-    """And none may differ from another."""
-    return is_whole(mirror) and mirror["unequal_regions"] == 0
+    """And none may differ from another, as far as the mirror keeps a record of that."""
+    return is_whole(mirror) and mirror.get("unequal_regions", 0) == 0
 
 
 def kept(scratch, seed):
@@ -309,6 +354,12 @@ def kept(scratch, seed):
     shutil.rmtree(place, ignore_errors=True)
     shutil.copytree(scratch, place, ignore=shutil.ignore_patterns("*.sock"))
     return place
+
+
+@pytest.fixture
+def cycles(request, quick):
+    """How many there are."""
+    return request.config.getoption("--cycles") or (15 if quick else 300)
 
 
 @pytest.fixture
@@ -336,10 +387,10 @@ def run(scratch, seed, crashing, cycles, act):
     crashing.app.kill()
 
 
-@pytest.mark.timeout(3600)
-def test_killed_under_load(scratch, program, quick, seed):
+@pytest.mark.timeout(7200)
+def test_killed_under_load(scratch, program, cycles, seed, capsys):
     crashing = Crashing(*program("raid1"), scratch, seed)
-    crashing.kind, crashing.loads = "create", []
+    crashing.kind = "create"
     began = time.monotonic()
 
     def act(cycle):
@@ -347,11 +398,16 @@ def test_killed_under_load(scratch, program, quick, seed):
             crashing.create()
         crashing.cycle()
 
-    cycles = 15 if quick else 300
     run(scratch, seed, crashing, cycles, act)
-    print(f"{cycles} cycles, {crashing.starts} starts, {crashing.history.acknowledged} writes "
-          f"acknowledged, {time.monotonic() - began:.0f} s")
-    assert crashing.history.acknowledged > 50 * cycles, "hardly any load"
+    acknowledged = crashing.history.acknowledged
+    with capsys.disabled():
+        print(f"\nseed {seed}: {cycles} cycles, {crashing.starts} starts, {acknowledged} writes "
+              f"acknowledged and read back from each leg, {time.monotonic() - began:.0f} s; "
+              f"{dict(sorted(crashing.happened.items()))}")
+    assert acknowledged > 50 * cycles, "hardly any load"
+    # What is left to chance happens often enough.
+    for what in ("while metadata was written", "in a resync", "in a rebuild"):
+        assert crashing.happened[f"killed {what}"] > 0 or cycles < 15, f"never killed {what}"
 
 
 @pytest.mark.timeout(1200)
