@@ -229,23 +229,44 @@ def test_row_03_metadata_is_not_written_while_a_leg_goes(world):
     assert world.app.stop() == 0
 
 
-def test_row_04_read_errors_of_the_last_leg(world):
+def test_row_04_read_error_of_the_last_leg(world):
     world.malloc("L0", "L1")
     leg = world.failing("L0")
     world.create(leg, "L1")
     with world.client() as client:
-        assert client.write(0, NEW) == 0
+        assert client.write(0, OLD) == 0
         world.app.call("raid1_remove_base_bdev", name="L1")
         world.inject(leg, "read")
-        assert client.read(0, 4096) == nbd.EIO
+        for _ in range(3):
+            assert client.read(0, 4096) == nbd.EIO
+        # It is there still, for whoever can do without reads.
+        assert client.write(0, NEW) == 0
         assert world.mirror()["state"] == "online"
+        assert world.states() == ["in_sync", "failed"]
         world.inject(leg, "clear", 0)
         assert client.read(0, 4096) == NEW
-        # The only source of a rebuild: it goes on when the source answers again.
-        world.inject(leg, "read", 1)
+    assert world.app.stop() == 0
+
+
+def test_row_04_read_error_of_the_source_of_a_rebuild(world):
+    """The rebuild waits for the source to answer again; nobody reads from its target meanwhile."""
+    world.malloc("L0", "L1")
+    leg = world.failing("L0")
+    world.create("L1", leg)
+    with world.client() as client:
+        assert client.write(0, OLD) == 0
+        world.app.call("raid1_remove_base_bdev", name="L1")
+        assert client.write(0, NEW) == 0
+        world.inject(leg, "read")
         world.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="L1", force=True)
-        world.wait(is_whole, 60)
-        assert client.read(0, 4096) == NEW
+        world.wait(lambda mirror: mirror["base_bdevs_list"][0]["rebuild"]["failed_windows"] > 0)
+        assert answers(client) == {nbd.EIO}
+        assert world.states() == ["rebuilding", "in_sync"]
+        world.inject(leg, "clear", 0)
+        assert answers(client) == {NEW}
+        world.wait(is_whole)
+        assert answers(client) == {NEW}
+    assert world.content("L0") == world.content("L1")
     assert world.app.stop() == 0
 
 
