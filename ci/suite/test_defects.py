@@ -270,38 +270,72 @@ def test_row_04_read_error_of_the_source_of_a_rebuild(world):
     assert world.app.stop() == 0
 
 
-@pytest.mark.parametrize("reads", [20])
-def test_row_05_ack_before_eject(world, reads):
+def test_row_05_ack_before_eject(start, scratch):
+    """The leg that fails, late, is the one that is read from first; clients are on two threads."""
+    world = World(start, scratch, cores="0x3")
     world.malloc("L0", "L1")
-    failing = world.failing("L1")
-    slow = world.delayed(failing, 30_000)
-    world.create("L0", slow)
-    with world.client() as client:
-        assert client.write(0, OLD) == 0
+    failing = world.failing("L0")
+    slow = world.delayed(failing)
+    world.create(slow, "L1")
+    world.delay(slow, "write", 30_000)
+    with world.client() as writer, world.client() as reader:
+        assert writer.write(0, OLD) == 0
+        assert answers(writer) == answers(reader) == {OLD}
         world.inject(failing, "write")
-        assert client.write(0, NEW) == 0
-        for _ in range(reads):
-            assert client.read(0, 4096) == NEW
-    assert world.states() == ["in_sync", "failed"]
+        assert writer.write(0, NEW) == 0
+        for client in (reader, writer, reader):
+            assert answers(client) == {NEW}
+    assert world.states() == ["failed", "in_sync"]
     assert world.app.stop() == 0
 
 
-def test_row_06_ack_before_the_fault_is_recorded(world):
-    """The leg that missed an acknowledged write is there after a crash, and is not believed."""
-    for name in ("L0", "L1"):
+def test_row_05_ack_before_eject_while_a_thread_stands_still(start, scratch):
+    """It is the one that takes legs out: until it goes on, who wrote waits, or is not told old data."""
+    world = World(start, scratch, cores="0x3")
+    world.malloc("L0", "L1")
+    failing = world.failing("L0")
+    world.create(failing, "L1")
+    with world.client() as one, world.client() as other:
+        # Where all is marked already, writes need nobody else.
+        assert one.write(0, OLD * 2) == 0
+        world.inject(failing, "write")
+        acknowledged = []
+        with frozen(world.app.process.pid):
+            for place, client in enumerate((one, other)):
+                client.request(nbd.WRITE, place * 4096, 4096, NEW)
+            for place, client in enumerate((one, other)):
+                if select.select([client.socket], [], [], 1)[0]:
+                    assert client.reply() == (0, 1)
+                    assert client.read(place * 4096, 4096) == NEW
+                    acknowledged.append(client)
+        for client in (one, other):
+            assert client in acknowledged or client.reply() == (0, 1)
+        assert one.read(0, 8192) == other.read(0, 8192) == NEW * 2
+    assert world.states() == ["failed", "in_sync"]
+    assert world.app.stop() == 0
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_row_06_ack_before_the_fault_is_recorded(world, slot):
+    """The leg that missed an acknowledged write is there after a crash, and is not believed. The other
+    takes its time to record what it knows."""
+    names = ["L0", "L1"]
+    for name in names:
         world.aio(name)
-    leg = world.failing("L1")
-    world.create("L0", leg)
+    failing, slow = world.failing(names[slot]), world.delayed(names[1 - slot])
+    world.create(*((failing, slow) if slot == 0 else (slow, failing)))
     with world.client() as client:
         assert client.write(0, OLD) == 0
-        world.inject(leg, "write")
+        world.inject(failing, "write")
+        world.delay(slow, "write", 100_000)
         assert client.write(0, NEW) == 0
         world.kill()
-    world.restart("L1", "L0")
+    assert world.data(names[slot])[:4096] == OLD
+    world.restart(*names)
     with world.client() as client:
-        for _ in range(20):
-            assert client.read(0, 4096) == NEW
+        assert answers(client) == {NEW}
         world.wait(is_equal)
+        assert answers(client) == {NEW}
         assert read_all(client) == world.data("L0") == world.data("L1")
 
 
