@@ -339,6 +339,48 @@ def test_row_06_ack_before_the_fault_is_recorded(world, slot):
         assert read_all(client) == world.data("L0") == world.data("L1")
 
 
+@pytest.mark.parametrize("superblock", [True, False])
+def test_row_07_channels_made_while_ranges_are_held(start, scratch, superblock):
+    """Clients come, on threads that had nothing to do with the mirror, while what they ask for is being
+    copied: they see nothing of the leg that is copied to, and what they write is not overwritten by what
+    was read before."""
+    world = World(start, scratch, cores="0x3")
+    world.malloc("L0", "L1")
+    slow = world.delayed("L1")
+    # The first is the one that is read from first.
+    world.create("L0", slow, superblock=superblock)
+    places = range(0, 8 * MIB, MIB)
+    with world.client() as client:
+        assert all(client.write(place, OLD * 256) == 0 for place in places)
+    world.app.call("raid1_remove_base_bdev", name="L0")
+    with world.client() as client:
+        assert all(client.write(place, NEW * 256) == 0 for place in places)
+    # Each window is held for so long between its read and its write.
+    world.delay(slow, "read", 300_000)
+    world.app.call("raid1_add_base_bdev", raid_bdev="M", base_bdev="L0")
+    written = under_way = 0
+    while not is_whole(world.mirror()):
+        with world.client() as one, world.client() as other:
+            for client in (one, other):
+                for place in places:
+                    client.request(nbd.READ, place + MIB // 2, 4096, cookie=1)
+                    client.request(nbd.WRITE, place + written, 4096, OTHER, cookie=2)
+                written += 4096
+            under_way += not is_whole(world.mirror())
+            for client in (one, other):
+                for _ in range(2 * len(places)):
+                    error, cookie = client.reply()
+                    assert error == 0
+                    assert cookie == 2 or client.receive(4096) == NEW
+    assert under_way > 0, "it was over too soon"
+    world.delay(slow, "read", 0)
+    with world.client() as client:
+        content = read_all(client)
+    assert all(content[place:].startswith(OTHER * (written // 4096) + NEW) for place in places)
+    assert content == world.content("L0") == world.content("L1")
+    assert world.app.stop() == 0
+
+
 def test_row_08_kill_under_writes(world):
     """The dirty regions alone are made equal; a clean stop leaves none."""
     for name in ("L0", "L1"):
