@@ -425,11 +425,16 @@ def test_row_09_legs_of_different_content(world):
     contents = [random.Random(seed).randbytes(8 * MIB) for seed in range(3)]
     for number, content in enumerate(contents):
         world.aio(f"L{number}", content)
+    # Time to look before the copies are made.
+    world.limit(1)
     world.app.call("raid1_create", name="M", base_bdevs=["L0", "L1", "L2"])
     with world.client() as client:
-        # Whichever leg is asked, also before the copies are made.
-        assert read_all(client) == read_all(client) == contents[0]
+        assert answers(client) == {contents[0][:4096]}
+        assert not is_equal(world.mirror())
+        world.limit(0)
+        assert read_all(client) == contents[0]
         world.wait(is_equal)
+        assert answers(client) == {contents[0][:4096]}
         assert read_all(client) == contents[0]
     assert all(world.data(f"L{number}") == contents[0] for number in range(3))
     assert world.app.stop() == 0
@@ -486,8 +491,9 @@ def test_row_10_nobody_needs_to_be_asked(world):
 
 
 def test_row_11_deleted_and_made_again(world):
-    world.malloc("L0", "L1")
     legs = ["L0", "L1"]
+    for name in legs:
+        world.aio(name)
     world.create(*legs)
     assert world.app.call("raid1_delete", name="M") is True
     world.create(*legs)
@@ -496,6 +502,11 @@ def test_row_11_deleted_and_made_again(world):
         world.app.call("raid1_create", name="N", base_bdevs=legs)
     assert "L0" in refused.value.message and "force" in refused.value.message
     assert world.app.call("raid1_create", name="N", base_bdevs=legs, force=True) is True
+    assert world.app.call("raid1_delete", name="N") is True
+    assert world.app.stop() == 0
+    # Nothing is left of any.
+    world.restart(*legs)
+    assert world.mirror() is None
     assert world.app.stop() == 0
 
 
