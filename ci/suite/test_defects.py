@@ -557,21 +557,44 @@ def test_row_12_all_bad_legs_are_repaired(world):
     assert world.app.stop() == 0
 
 
-def test_row_13_one_unmap_or_flush_error(world):
-    world.malloc("L0", "L1")
+def test_row_13_one_unmap_error(world):
+    """The submitter learns of it; the leg stays, and is made equal to the other."""
+    for name in ("L0", "L1"):
+        world.aio(name)
     leg = world.failing("L1")
     world.create("L0", leg)
     with world.client() as client:
+        assert client.write(0, NEW) == 0
         world.inject(leg, "unmap", 1)
         assert client.call(nbd.TRIM, 0, 4096) == nbd.EIO
         assert world.states() == ["in_sync", "in_sync"]
+        world.wait(is_equal)
+        assert len(answers(client)) == 1
+        assert world.data("L0") == world.data("L1")
         assert client.call(nbd.TRIM, 0, 4096) == 0
-        assert client.write(0, NEW) == 0
-        world.inject(leg, "flush", 1)
+        assert world.states() == ["in_sync", "in_sync"]
+        assert len(answers(client)) == 1
+        assert world.data("L0") == world.data("L1")
+    assert world.app.stop() == 0
+
+
+@pytest.mark.parametrize("slot", [0, 1])
+def test_row_13_one_flush_error(world, slot):
+    """The leg may have lost what it was given: it is copied to, and comes back by itself."""
+    world.malloc("L0", "L1")
+    legs = ["L0", "L1"]
+    legs[slot] = world.failing(legs[slot])
+    world.create(*legs)
+    with world.client() as client:
+        for offset in range(0, client.size, MIB):
+            assert client.write(offset, NEW * 256) == 0
+        world.limit(1)
+        world.inject(legs[slot], "flush", 1)
         assert client.call(nbd.FLUSH) == 0
-        # It may have lost what it was given: it is rebuilt, and comes back by itself.
+        assert [world.states()[leg] for leg in (slot, 1 - slot)] == ["rebuilding", "in_sync"]
+        world.limit(0)
         world.wait(is_whole)
-        assert client.read(0, 4096) == NEW
+        assert answers(client, 512, 4096) == {NEW}
     assert world.app.stop() == 0
 
 
