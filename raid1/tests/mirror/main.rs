@@ -5,6 +5,7 @@ mod crew;
 mod flush;
 #[path = "../../../core/tests/harness/mod.rs"]
 mod harness;
+mod looks;
 mod names;
 mod reach;
 mod rebuild;
@@ -44,6 +45,8 @@ const TESTS: &[harness::Test] = tests! {
         at_the_end_of_a_rebuild, of_metadata_on_the_last_leg, of_metadata_once;
     refused:
         creation, import;
+    looks:
+        write_cache;
     removal:
         by_rpc_while_a_thread_is_blocked, of_a_failed_leg_while_a_thread_is_blocked;
     names:
