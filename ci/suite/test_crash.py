@@ -197,9 +197,9 @@ class Crashing:
             begin = leg["data_offset"] * SECTOR
             content = (self.scratch / name).read_bytes()[begin:begin + leg["data_size"] * SECTOR]
             if content != self.history.content:
-                sectors = [sector for sector in range(len(content) // SECTOR)
-                           if content[sector * SECTOR:][:SECTOR] !=
-                           self.history.content[sector * SECTOR:][:SECTOR]]
+                sectors = [place // SECTOR for place in range(0, len(content), SECTOR)
+                           if content[place:place + SECTOR] !=
+                           self.history.content[place:place + SECTOR]]
                 raise AssertionError(f"{name} differs from what was read in {len(sectors)} sectors, "
                                      f"such as {sectors[:10]}; {mirror}")
 
@@ -427,9 +427,8 @@ def test_killed_while_it_is_made(scratch, program, quick, seed):
         crashing.kill()
         crashing.start()
         crashing.app.call("bdev_wait_for_examine")
-        try:
-            crashing.wait("a mirror", lambda mirror: mirror["state"] == "online", 0.5)
-        except AssertionError:
+        mirror = crashing.mirror()
+        if mirror is None or mirror["state"] != "online":
             # What is there of it is not enough, and in the way.
             crashing.app.call("raid1_create", name="M", base_bdevs=LEGS, force=True,
                               region_size_kib=REGION_KIB)
