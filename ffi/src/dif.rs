@@ -1,6 +1,6 @@
 //! C: spdk/dif.h
 //!
-//! Protection information: its kinds.
+//! Protection information: its kinds, and what of it is checked.
 
 use core::ffi::c_uint;
 
@@ -29,3 +29,10 @@ enumeration! {
         SPDK_DIF_PI_FORMAT_64 = 2,
     }
 }
+
+/// Flag of `dif_check_flags`: reference tags are checked.
+pub const SPDK_DIF_FLAGS_REFTAG_CHECK: u32 = 1 << 26;
+/// Flag of `dif_check_flags`: application tags are checked.
+pub const SPDK_DIF_FLAGS_APPTAG_CHECK: u32 = 1 << 27;
+/// Flag of `dif_check_flags`: guards are checked.
+pub const SPDK_DIF_FLAGS_GUARD_CHECK: u32 = 1 << 28;

@@ -14,6 +14,7 @@ pub(super) use self::transfer::Direction;
 use self::transfer::blocks_of;
 use super::data::{self, Data, task_of};
 use super::desc::Desc;
+use super::dif::DifChecks;
 use super::io::{BufIo, Io, SeekIo};
 use super::making;
 use super::op::{Blocks, Iovs, Op};
@@ -44,6 +45,8 @@ pub(crate) struct ChannelInner {
     raw: NonNull<ffi::spdk_io_channel>,
     desc_raw: *mut ffi::spdk_bdev_desc,
     block_size: u32,
+    /// Checks that the bdev is not to do.
+    left_out: DifChecks,
     slots: Slots,
     runtime: RuntimeRef,
     desc: Desc,
@@ -69,6 +72,11 @@ impl ChannelInner {
 
     pub(super) fn bdev(&self) -> *mut ffi::spdk_bdev {
         self.desc.bdev()
+    }
+
+    #[inline]
+    pub(super) fn left_out(&self) -> DifChecks {
+        self.left_out
     }
 
     #[inline]
@@ -121,6 +129,14 @@ impl Channel {
     /// this crate runs; `EDEADLK` while this very channel is being made, by a bdev of ours on top of
     /// itself; `ENOMEM`.
     pub fn new(desc: &Desc) -> Result<Self, Errno> {
+        Self::leaving_out(DifChecks::NONE, desc)
+    }
+
+    /// The same; the bdev leaves checks out when it reads and writes through this channel.
+    ///
+    /// # Errors
+    /// As [`Channel::new`].
+    pub fn leaving_out(left_out: DifChecks, desc: &Desc) -> Result<Self, Errno> {
         let runtime = RuntimeRef::current()?;
         if making::is_being_made(desc.bdev()) {
             return Err(Errno::EDEADLK);
@@ -133,6 +149,7 @@ impl Channel {
                 raw,
                 desc_raw: desc.raw(),
                 block_size: desc.block_size(),
+                left_out,
                 slots: Slots::new(),
                 runtime,
                 desc: desc.clone(),

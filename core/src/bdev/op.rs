@@ -7,6 +7,7 @@ use barespdk_sys as ffi;
 use libc::iovec;
 
 use super::channel::ChannelInner;
+use super::dif::DifChecks;
 use super::nvme::NvmeJob;
 use super::slot::Slot;
 
@@ -88,14 +89,22 @@ impl Extra {
         }
     }
 
-    fn opts(&self) -> ffi::spdk_bdev_ext_io_opts {
+    /// Of a transfer with nothing but data.
+    const NONE: Self = Self {
+        metadata: core::ptr::null_mut(),
+        memory_domain: core::ptr::null_mut(),
+        memory_domain_ctx: core::ptr::null_mut(),
+        dif_check_flags_exclude_mask: 0,
+    };
+
+    fn opts(&self, left_out: DifChecks) -> ffi::spdk_bdev_ext_io_opts {
         ffi::spdk_bdev_ext_io_opts {
             size: size_of::<ffi::spdk_bdev_ext_io_opts>(),
             memory_domain: self.memory_domain,
             memory_domain_ctx: self.memory_domain_ctx,
             metadata: self.metadata,
             accel_sequence: core::ptr::null_mut(),
-            dif_check_flags_exclude_mask: self.dif_check_flags_exclude_mask,
+            dif_check_flags_exclude_mask: self.dif_check_flags_exclude_mask | left_out.bits(),
             nvme_cdw12: ffi::spdk_bdev_nvme_cdw12 { raw: 0 },
             nvme_cdw13: ffi::spdk_bdev_nvme_cdw13 { raw: 0 },
         }
@@ -103,6 +112,30 @@ impl Extra {
 }
 
 impl Op {
+    /// A transfer of nothing but data as one that takes options.
+    fn with_extra(&self) -> Option<Self> {
+        match *self {
+            Op::Read(iovs, blocks) => Some(Op::ReadExtra(iovs, blocks, Extra::NONE)),
+            Op::Write(iovs, blocks) => Some(Op::WriteExtra(iovs, blocks, Extra::NONE)),
+            _ => None,
+        }
+    }
+
+    /// As [`Op::submit`], out of the way of those that need no options.
+    ///
+    /// # Safety
+    /// As [`Op::submit`].
+    #[cold]
+    unsafe fn submit_extra(
+        &self,
+        channel: &ChannelInner,
+        callback: ffi::spdk_bdev_io_completion_cb,
+        argument: *mut c_void,
+    ) -> c_int {
+        // SAFETY: the caller's word.
+        unsafe { self.submit(channel, callback, argument) }
+    }
+
     /// Gives the operation to SPDK: 0, or a negative error number where SPDK did not take it.
     ///
     /// # Safety
@@ -115,7 +148,13 @@ impl Op {
         callback: ffi::spdk_bdev_io_completion_cb,
         argument: *mut c_void,
     ) -> c_int {
-        let (desc, ch) = (channel.desc(), channel.raw());
+        let (desc, ch, left_out) = (channel.desc(), channel.raw(), channel.left_out());
+        if left_out != DifChecks::NONE
+            && let Some(op) = self.with_extra()
+        {
+            // SAFETY: the caller's word.
+            return unsafe { op.submit_extra(channel, callback, argument) };
+        }
         // SAFETY: the channel keeps the descriptor open and belongs to it; the rest is the caller's
         // word. SPDK copies the options.
         unsafe {
@@ -132,7 +171,7 @@ impl Op {
                     argument,
                 ),
                 Op::ReadExtra(Iovs { iovs, count }, blocks, extra) => {
-                    let mut opts = extra.opts();
+                    let mut opts = extra.opts(left_out);
                     ffi::spdk_bdev_readv_blocks_ext(
                         desc,
                         ch,
@@ -156,7 +195,7 @@ impl Op {
                     argument,
                 ),
                 Op::WriteExtra(Iovs { iovs, count }, blocks, extra) => {
-                    let mut opts = extra.opts();
+                    let mut opts = extra.opts(left_out);
                     ffi::spdk_bdev_writev_blocks_ext(
                         desc,
                         ch,
