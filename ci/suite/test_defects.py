@@ -642,8 +642,6 @@ def protected():
         lacks = None
         if superblock and interleave:
             lacks = "metadata of a mirror wants blocks of a power of two"
-        elif superblock and dif_type != 3:
-            lacks = "legs compare reference tags with blocks of their own, 1 MiB further"
         marks = [pytest.mark.xfail(reason=lacks, strict=True)] if lacks else []
         yield pytest.param(dif_type, interleave, superblock, marks=marks)
 

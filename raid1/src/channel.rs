@@ -2,7 +2,7 @@
 
 use core::cell::{Cell, RefCell};
 
-use barespdk::bdev;
+use barespdk::bdev::{self, DifChecks};
 use barespdk::errno::Errno;
 use barespdk::log_error;
 
@@ -14,6 +14,8 @@ use crate::legs::{LEGS_MAX, LegSet, Legs, Slot, Standing};
 pub(crate) struct Modes {
     pub(crate) ordered: bool,
     pub(crate) resyncing: bool,
+    /// What legs do not check of the mirror's data.
+    pub(crate) left_out: DifChecks,
 }
 
 fn unreachable(mirror: &str, leg: &Leg, errno: Errno) {
@@ -34,6 +36,8 @@ pub(crate) struct Channel {
     ordered: Cell<bool>,
     /// Whether legs may differ somewhere, so that reads have to look where.
     resyncing: Cell<bool>,
+    /// What legs do not check.
+    left_out: DifChecks,
     /// Which legs this thread cannot reach, though others may read from them: what is written here
     /// can be acknowledged only when those are out.
     missing: Cell<LegSet>,
@@ -50,7 +54,7 @@ impl Channel {
         let [mut present, mut readable, mut missing] = [LegSet::EMPTY; 3];
         let mut refused = Errno::ENODEV;
         for (slot, leg) in legs.open() {
-            match bdev::Channel::new(&leg.desc) {
+            match bdev::Channel::leaving_out(modes.left_out, &leg.desc) {
                 Ok(channel) => {
                     channels[slot.index()] = Some(channel);
                     present.insert(slot);
@@ -74,6 +78,7 @@ impl Channel {
             readable: Cell::new(readable),
             ordered: Cell::new(modes.ordered),
             resyncing: Cell::new(modes.resyncing),
+            left_out: modes.left_out,
             missing: Cell::new(missing),
         })
     }
@@ -82,7 +87,7 @@ impl Channel {
     /// [missing](Channel::missing). Whether it can.
     pub(crate) fn add_leg(&self, mirror: &str, slot: Slot, leg: &Leg) -> bool {
         // As in `drop_leg`.
-        let added = bdev::Channel::new(&leg.desc)
+        let added = bdev::Channel::leaving_out(self.left_out, &leg.desc)
             .and_then(|channel| {
                 Ok((
                     channel,

@@ -5,7 +5,7 @@ use core::future::Future;
 use core::ops::RangeInclusive;
 use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
-use barespdk::bdev::{IoType, Status};
+use barespdk::bdev::{DifChecks, IoType, Status};
 use barespdk::errno::Errno;
 use barespdk::json::{ArrayWriter, ObjectWriter};
 use barespdk::module::{Device, Pass, PassedOn, Request};
@@ -65,6 +65,7 @@ impl Device for Mirror {
         let modes = Modes {
             ordered: self.ordered.load(Ordering::Acquire),
             resyncing: self.resyncing.load(Ordering::Acquire),
+            left_out: self.left_out(),
         };
         let channel = Channel::open(&self.name, &legs, modes)?;
         drop(legs);
@@ -153,6 +154,15 @@ impl Mirror {
     #[inline]
     pub(crate) fn end_write(&self, offset_blocks: u64, num_blocks: u64) {
         self.ranges.release(offset_blocks, num_blocks);
+    }
+
+    /// What legs do not check of the data. Reference tags are numbers of the mirror's blocks: who reads those
+    /// checks them.
+    pub(crate) fn left_out(&self) -> DifChecks {
+        match self.data_offset_blocks {
+            0 => DifChecks::NONE,
+            _ => DifChecks::REF_TAG,
+        }
     }
 
     /// The regions that are written to; `None` without metadata.

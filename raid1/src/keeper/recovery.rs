@@ -165,7 +165,8 @@ impl Copying for Work {
     }
 
     fn channel(&self, slot: Slot) -> Result<Channel, Errno> {
-        Channel::new(&self.desc(slot).ok_or(Errno::ENODEV)?)
+        let desc = self.desc(slot).ok_or(Errno::ENODEV)?;
+        Channel::leaving_out(self.device().left_out(), &desc)
     }
 
     fn data_offset_blocks(&self, _slot: Slot) -> u64 {
