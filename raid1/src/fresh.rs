@@ -68,16 +68,13 @@ impl Fresh<'_> {
             all.insert(slot);
         }
         let mut missed = Missed::default();
-        let mut copied_to = all;
-        for slot in self.in_sync().iter() {
-            copied_to.remove(slot);
-        }
+        let copied_to = all.without(self.in_sync());
         for slot in copied_to.iter() {
             let map = RegionMap::new(REGIONS_MAX as usize);
             map.insert_all(0..=layout.num_regions.saturating_sub(1) as usize);
             missed[slot.index()] = Some(Arc::new(map));
         }
-        let undo = Undo::of(self.legs.iter(), &layout).await?;
+        let undo = Undo::of(self.legs.iter(), &layout, self.force).await?;
         let failed = record.begin(self.in_sync(), copied_to, &missed).await;
         let first = failed.iter().next();
         if let Some(leg) = first.and_then(|slot| self.legs.get(slot.index())) {

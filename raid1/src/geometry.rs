@@ -80,15 +80,6 @@ pub(crate) fn fits(leg: &Leg, mirror: &Mirror) -> Result<(), String> {
             leg.desc.num_blocks()
         ));
     }
-    for (io_type, what) in Supported::ALL {
-        // Legs that cannot flush have nothing to flush.
-        if mirror.supported.contains(io_type)
-            && io_type != IoType::FLUSH
-            && !leg.desc.supports(io_type)
-        {
-            return Err(format!("cannot do {what}, which the mirror offers"));
-        }
-    }
     let first = {
         let legs = mirror.legs.lock();
         legs.open().next().map(|(_, first)| first.clone())
@@ -143,24 +134,17 @@ fn check_alike(first: &Leg, other: &Leg) -> Result<(), String> {
 pub(crate) struct Supported(u32);
 
 impl Supported {
-    /// What legs need not be able to do.
-    const ALL: [(IoType, &'static str); 4] = [
-        (IoType::UNMAP, "unmap"),
-        (IoType::WRITE_ZEROES, "write_zeroes"),
-        (IoType::RESET, "reset"),
-        (IoType::FLUSH, "flush"),
-    ];
-
     pub(crate) fn by(legs: &[Leg]) -> Self {
         let all = |io_type| legs.iter().all(|leg| leg.desc.supports(io_type));
         let any = |io_type| legs.iter().any(|leg| leg.desc.supports(io_type));
         let mut supported = 1 << IoType::READ.raw() | 1 << IoType::WRITE.raw();
-        for (io_type, _) in Self::ALL {
-            // Legs that cannot flush have nothing to flush.
-            let yes = match io_type {
-                IoType::FLUSH => any(io_type),
-                _ => all(io_type),
-            };
+        // Legs that cannot flush have nothing to flush.
+        for (io_type, yes) in [
+            (IoType::UNMAP, all(IoType::UNMAP)),
+            (IoType::WRITE_ZEROES, all(IoType::WRITE_ZEROES)),
+            (IoType::RESET, all(IoType::RESET)),
+            (IoType::FLUSH, any(IoType::FLUSH)),
+        ] {
             supported |= u32::from(yes) << io_type.raw();
         }
         Self(supported)

@@ -16,17 +16,20 @@ const PLACES: usize = 3;
 
 /// What is in these places of each leg.
 pub(crate) struct Undo {
-    legs: Vec<(Leg, [DmaBuf; PLACES])>,
+    legs: Vec<(Leg, [Option<DmaBuf>; PLACES])>,
     /// In bytes from the start of a leg.
     offsets: [u64; PLACES],
 }
 
 impl Undo {
+    /// Where it `may_go`, what cannot be read is let go of.
+    ///
     /// # Errors
     /// Says which leg cannot be read.
     pub(crate) async fn of(
         legs: impl Iterator<Item = &Leg>,
         layout: &Layout,
+        may_go: bool,
     ) -> Result<Self, String> {
         let [copy_a, copy_b] = SUPERBLOCK_OFFSETS;
         let (leaves, block_size) = (layout.leaves(), u64::from(layout.block_size));
@@ -37,14 +40,15 @@ impl Undo {
             offsets: [copy_a, copy_b, leaves_offset],
         };
         for leg in legs {
-            let failed = |reason| format!("base bdev '{}' {reason}", leg.name);
-            let copy_a = offline::read(&leg.desc, copy_a, SUPERBLOCK_BYTES).await;
-            let copy_b = offline::read(&leg.desc, copy_b, SUPERBLOCK_BYTES).await;
-            let leaves = offline::read(&leg.desc, leaves_offset, leaves_bytes).await;
+            let keep = |read: Result<DmaBuf, String>| match read {
+                Ok(read) => Ok(Some(read)),
+                Err(_) if may_go => Ok(None),
+                Err(reason) => Err(format!("base bdev '{}' {reason}", leg.name)),
+            };
             let places = [
-                copy_a.map_err(failed)?,
-                copy_b.map_err(failed)?,
-                leaves.map_err(failed)?,
+                keep(offline::read(&leg.desc, copy_a, SUPERBLOCK_BYTES).await)?,
+                keep(offline::read(&leg.desc, copy_b, SUPERBLOCK_BYTES).await)?,
+                keep(offline::read(&leg.desc, leaves_offset, leaves_bytes).await)?,
             ];
             undo.legs.push((leg.clone(), places));
         }
@@ -56,7 +60,9 @@ impl Undo {
     pub(crate) async fn restore(&self, mirror: &str) {
         for (place, offset) in self.offsets.into_iter().enumerate() {
             for (leg, places) in &self.legs {
-                let before = places[place].as_slice();
+                let Some(before) = places[place].as_ref().map(DmaBuf::as_slice) else {
+                    continue;
+                };
                 if let Err(reason) = offline::write(&leg.desc, offset, before, 0).await {
                     log_error!(
                         "raid1 {mirror}: base bdev '{}' has metadata of a mirror that was not made: \

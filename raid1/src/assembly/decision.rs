@@ -8,7 +8,8 @@
 //!  in sync, rebuilding    the same, but another superblock      of another history
 //!                         the same, or 1 less (a crash)         that
 //!                         less                                  lagging: an old copy of itself
-//!  failed                 up to the one in which it left        stale
+//!  failed                 2 or more below that in which it left lagging: an old copy of itself
+//!                         up to the one in which it left        stale
 //!                         1 more, and it blames nobody          stale: the write was in flight
 //!                         more                                  of another history
 //!  nothing of it          it shares a leg in sync with it       replaced

@@ -178,6 +178,7 @@ async fn step(uuid: Uuid) {
     match start::start(&plan, found).await {
         Ok(mirror) => {
             start::follow_removals(&mirror);
+            let _none_waits_on = table::with(uuid, Array::started);
             let legs = table::take(uuid, |leg| {
                 !leg.is_out_of_reach && found.iter().any(|other| other.name == leg.name)
             });

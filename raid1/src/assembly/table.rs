@@ -90,6 +90,13 @@ impl Array {
             .map_or("", |superblock| superblock.name.as_str())
     }
 
+    /// It is online. What was said for this start does not count for another one.
+    pub(super) fn started(&mut self) {
+        self.degraded = false;
+        self.source = None;
+        self.waited_ms = 0;
+    }
+
     /// All its legs are tried again.
     pub(super) fn within_reach(&mut self) {
         self.candidates

@@ -53,9 +53,8 @@ pub(super) async fn read(mirror: &Mirror, channel: &Channel, request: &Request<'
         };
         if (&mut passed).await.is_empty() {
             drop(passed);
-            // Where legs may differ another one stands in for blocks alone that this one cannot read, which
-            // are not known here: the resync sees to them. Rare, so its state is not part of each request.
-            if !bad.is_empty() && channel.is_ordered() && !differs(mirror, channel, request) {
+            // Rare, so its state is not part of each request.
+            if !bad.is_empty() && channel.is_ordered() {
                 Box::pin(repair::repair(mirror, channel, request, slot, bad)).await;
             }
             return Status::Success;
@@ -76,7 +75,7 @@ pub(super) async fn read(mirror: &Mirror, channel: &Channel, request: &Request<'
 }
 
 /// Whether legs may have these blocks differently: then all threads read them from the same one.
-fn differs(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> bool {
+pub(super) fn differs(mirror: &Mirror, channel: &Channel, request: &Request<'_>) -> bool {
     let Some(regions) = mirror.regions.as_ref().filter(|_| channel.is_resyncing()) else {
         return false;
     };

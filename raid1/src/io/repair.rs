@@ -7,6 +7,7 @@ use barespdk::bdev::Channel as Leg;
 use barespdk::module::Request;
 use barespdk::{log_notice, planted};
 
+use super::read::differs;
 use crate::buffer::Buffer;
 use crate::channel::Channel;
 use crate::keeper;
@@ -28,6 +29,11 @@ pub(super) async fn repair(
     } else {
         Some(mirror.ranges.hold(offset, num).await)
     };
+    // Where legs may differ another one stands in for those blocks alone that cannot be read, and which those
+    // are is not known here: the resync sees to them.
+    if differs(mirror, channel, request) {
+        return;
+    }
     // It may have had to wait, and be out, or have lost something, by now.
     let is_good = || channel.readable().contains(good);
     let Some(source) = leg(channel, good).filter(|_| is_good()) else {

@@ -106,7 +106,9 @@ fn submit(
     match request.io_type() {
         IoType::WRITE => passed.write(leg, offset),
         IoType::WRITE_ZEROES => passed.write_zeroes(leg, offset),
-        IoType::UNMAP => passed.unmap(leg, offset),
+        IoType::UNMAP if leg.desc().supports(IoType::UNMAP) => passed.unmap(leg, offset),
+        // One that came for another which could. The others may read as anything there; it may not.
+        IoType::UNMAP => passed.write_zeroes(leg, offset),
         IoType::FLUSH if leg.desc().supports(IoType::FLUSH) => passed.flush(leg, offset),
         // A leg that cannot flush has nothing to flush.
         _ => return false,

@@ -109,7 +109,11 @@ impl Keeper {
                 state: LegState::Rebuilding,
                 write_mostly: entry.write_mostly,
                 data_offset_blocks: device.data_offset_blocks,
-                left_generation: superblock.generation,
+                // Until it is told, what it was told last counts.
+                left_generation: match is_known {
+                    true => entry.left_generation,
+                    false => superblock.generation,
+                },
                 checkpoint_blocks: 0,
                 base_name: Name::cut(&leg.name),
             };
@@ -258,15 +262,15 @@ impl Keeper {
             return;
         }
         self.last_number += 1;
-        self.note_source();
         self.resync = self.recover(Goal::Resync(self.last_number), Arc::clone(&regions.unequal));
+        self.note_source();
     }
 
-    /// Notes from which leg those in sync are made equal now.
+    /// Notes from which leg those in sync are made equal now, if they are.
     pub(super) fn note_source(&mut self) {
         let source = self.device().legs.lock().in_sync().iter().next();
-        if let Some(source) = source {
-            self.copied_from.insert(source);
+        if let Some(source) = source.filter(|_| self.resync.is_some()) {
+            self.copied_from[0].insert(source);
         }
     }
 
@@ -319,9 +323,15 @@ impl Keeper {
             self.quiet_lately.insert_from(&missed);
         }
         self.demoted.remove(slot);
-        if !device.legs.lock().promote(slot) {
-            return;
+        {
+            let mut legs = device.legs.lock();
+            let sources = legs.in_sync();
+            if !legs.promote(slot) {
+                return;
+            }
+            self.copied_from[0] = self.copied_from[0].or(sources);
         }
+        self.note_source();
         let failed = self.record_state(LegSet::EMPTY).await;
         if let Ok(true) = self.leave_all(failed) {
             let _tried_again = self.finish().await;

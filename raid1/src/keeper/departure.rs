@@ -146,9 +146,7 @@ impl Keeper {
             self.stop_rebuild(slot);
             // What is dirty now may be clean before this can be recorded.
             self.note_missed(slot);
-            if self.resync.is_some() {
-                self.note_source();
-            }
+            self.note_source();
         }
         taken
     }
@@ -169,7 +167,7 @@ impl Keeper {
             if planted::is("ack_before_record") {
                 break;
             }
-            let failed = self.record_state(unread).await;
+            let failed = self.record_state(LegSet::EMPTY).await;
             if !self.leave_all(failed)? {
                 break;
             }
@@ -204,6 +202,9 @@ impl Keeper {
         let unflushed = record.map_or(LegSet::EMPTY, Record::take_unflushed);
         for slot in failed.iter() {
             if unflushed.contains(slot) && self.device().legs.lock().demote(slot) {
+                if self.was_copied_from(slot) {
+                    self.lose();
+                }
                 self.begin_demotion(slot, FAILED_FLUSH);
                 any = true;
                 continue;
@@ -217,12 +218,26 @@ impl Keeper {
                         self.mirror.name()
                     );
                     // It may have lost other things that it was to flush, and nobody else is told.
-                    self.device().has_lost.store(true, Ordering::Relaxed);
+                    self.lose();
                     return Err(Errno::EIO);
                 }
             }
         }
         Ok(any)
+    }
+
+    /// What was written lately may be lost, and nobody has asked: the next flush fails. What has it still is
+    /// made equal to what has not.
+    pub(super) fn lose(&self) {
+        if !self.device().has_lost.swap(true, Ordering::Relaxed) {
+            let _goes_on = self.device().desk.ask(|done| Job::Suspect(None, done));
+        }
+    }
+
+    /// Whether others in sync were copied from a leg, of late.
+    fn was_copied_from(&self, slot: Slot) -> bool {
+        let [lately, before] = self.copied_from;
+        lately.or(before).contains(slot)
     }
 
     /// Has a leg that may have lost what it had be copied to again. Whether the others stand in for it: not
@@ -249,8 +264,7 @@ impl Keeper {
             }
         }
         self.begin_demotion(slot, reason);
-        self.finish().await.is_ok()
-            && !(standing == Standing::InSync && self.copied_from.contains(slot))
+        self.finish().await.is_ok() && !(standing == Standing::InSync && self.was_copied_from(slot))
     }
 
     /// The first step of a leg's way to its rebuild.
@@ -268,16 +282,15 @@ impl Keeper {
             self.note_lost(slot);
         }
         self.demoted = self.demoted.or(copied_to);
-        if self.resync.is_some() {
-            self.note_source();
-        }
+        self.note_source();
     }
 
-    /// Records what the legs are now, on those that are in sync or being rebuilt. `fresh` were in sync until
-    /// now: what they may lack is noted first. Which legs have failed.
+    /// Records what the legs are now, on those that are in sync or being rebuilt. `fresh`, and those that go or
+    /// were demoted, were in sync until now: what they may lack is noted first. Which legs have failed.
     pub(super) async fn record_state(&mut self, fresh: LegSet) -> LegSet {
         let mirror = self.mirror.clone();
         let device = mirror.device();
+        let fresh = fresh.or(self.unfinished).or(self.demoted);
         for slot in fresh.iter() {
             self.note_missed(slot);
         }
@@ -309,12 +322,14 @@ impl Keeper {
         let units = record.units_of_bitmaps(missed);
         let word = words(device.dirty(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
-        let told = in_sync.without(failed);
+        if !failed.is_empty() {
+            return failed;
+        }
         if fresh.is_empty() {
-            return failed.or(record.advance(told, rebuilding).await);
+            return record.advance(in_sync, rebuilding).await;
         }
         // Both copies know who is out: a leg that loses the newer one does not believe in that leg again.
-        failed.or(record.advance_twice(told, rebuilding).await)
+        record.advance_twice(in_sync, rebuilding).await
     }
 
     /// A leg lacks what is written now, and, without a bitmap, all.

@@ -5,7 +5,7 @@ use barespdk::log_warn;
 use super::desk::Ending;
 use super::{Keeper, words};
 use crate::format::BitmapId;
-use crate::legs::{LEGS_MAX, Slot};
+use crate::legs::{LEGS_MAX, LegSet, Slot};
 
 impl Keeper {
     /// Leaves on the legs what is to be left.
@@ -53,7 +53,7 @@ impl Keeper {
         // What legs lack that have left, or failed a flush, is not recorded yet where threads could not be
         // told any more. With the one below there are two generations to a stop, so that an image of a leg from
         // before it is not taken for the leg.
-        let unrecorded = self.record_state(self.unfinished.or(self.demoted)).await;
+        let unrecorded = self.record_state(LegSet::EMPTY).await;
         if self.leave_all(unrecorded).is_err() {
             return;
         }
@@ -69,7 +69,6 @@ impl Keeper {
             return;
         }
         record.superblock.clean = regions.unequal.count() == 0;
-        let _what_is_not_clean_is_made_equal_next_time =
-            self.record_state(self.unfinished.or(self.demoted)).await;
+        let _what_is_not_clean_is_made_equal_next_time = self.record_state(LegSet::EMPTY).await;
     }
 }

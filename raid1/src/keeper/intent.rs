@@ -2,7 +2,6 @@
 
 use alloc::vec::Vec;
 use core::ops::RangeInclusive;
-use core::sync::atomic::Ordering;
 
 use barespdk::message::Sender;
 use barespdk::planted;
@@ -112,6 +111,10 @@ impl Keeper {
         let Some(regions) = &device.regions else {
             return;
         };
+        // What legs lack that go is not recorded yet: the marks are what a crash would find.
+        if !self.unfinished.or(self.demoted).is_empty() {
+            return;
+        }
         let quiet: Vec<usize> = regions
             .dirty
             .iter()
@@ -122,7 +125,7 @@ impl Keeper {
             .collect();
         core::mem::swap(&mut self.quiet_before, &mut self.quiet_lately);
         self.quiet_lately.clear();
-        if quiet.is_empty() && self.copied_from.is_empty() {
+        if quiet.is_empty() && self.copied_from == [LegSet::EMPTY; 2] {
             return;
         }
         // Who holds blocks from now on sees that the region is not dirty any more, and asks for a mark;
@@ -158,8 +161,7 @@ impl Keeper {
             let failed: Vec<Slot> = failed.iter().collect();
             for slot in failed {
                 if !self.demote(slot, "it failed a flush").await {
-                    // Nobody has asked, so that nobody would learn of it.
-                    device.has_lost.store(true, Ordering::Relaxed);
+                    self.lose();
                 }
             }
             return;
@@ -168,10 +170,8 @@ impl Keeper {
         let units = record.units_of(BitmapId::INTENT, &cleared);
         let word = words(device.dirty(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
-        self.copied_from = LegSet::EMPTY;
-        if self.resync.is_some() {
-            self.note_source();
-        }
+        self.copied_from = [LegSet::EMPTY, self.copied_from[0]];
+        self.note_source();
         if let Ok(true) = self.leave_all(failed) {
             let _tried_again_next_time = self.finish().await;
         }

@@ -69,9 +69,9 @@ pub(crate) struct Keeper {
     rebuilds: [Option<Recovery>; LEGS_MAX],
     /// Who makes legs equal.
     resync: Option<Recovery>,
-    /// Legs from which others in sync were copied since all have flushed: what one of these has lost, those may
-    /// lack too.
-    copied_from: LegSet,
+    /// Legs from which others in sync were copied lately, and before that: what one of these has lost, those
+    /// may lack too. As with regions, the keeper's own flush may have found nothing more to fail.
+    copied_from: [LegSet; 2],
     ordering: Ordering,
     /// The number of the last rebuild, or resync.
     last_number: u64,
@@ -102,7 +102,7 @@ impl Keeper {
             quiet_before,
             rebuilds: [const { None }; LEGS_MAX],
             resync: None,
-            copied_from: LegSet::EMPTY,
+            copied_from: [LegSet::EMPTY; 2],
             ordering: Ordering::Not,
             last_number: 0,
         };

@@ -48,6 +48,9 @@ pub(super) async fn copy(
     for block in window.blocks() {
         let outcome = copy_held(copying, block, buffer, progress).await;
         worst = worst.max(outcome.unwrap_or(Outcome::Unreadable));
+        if worst == Outcome::NotNow || progress.is_stopped() {
+            return Outcome::NotNow;
+        }
     }
     worst
 }
@@ -106,8 +109,13 @@ async fn read(
         if error == IoError::Failed(Status::Aborted) {
             return Err(Some(Outcome::NotNow));
         }
-        if window.num_blocks > 1 && copying.sources_differ() {
-            return Err(None);
+        if copying.sources_differ() {
+            match error {
+                // It could not even be asked: another one would answer differently.
+                IoError::Submit(_) => return Err(Some(Outcome::NotNow)),
+                IoError::Failed(_) if window.num_blocks > 1 => return Err(None),
+                IoError::Failed(_) => {}
+            }
         }
         copying.source_failed(source, window.start, error);
         tried.insert(source);

@@ -63,7 +63,7 @@ impl Import<'_> {
         let draft = self.draft().await?;
         let regions = Regions::new(draft.layout.region_size_blocks.ilog2());
         let behind = draft.behind();
-        let undo = Undo::of(draft.by_slot().map(|(_, leg)| leg), &draft.layout).await?;
+        let undo = Undo::of(draft.by_slot().map(|(_, leg)| leg), &draft.layout, false).await?;
         let record = match draft.write(self.name, &regions).await {
             Ok(record) => record,
             Err(reason) => {
