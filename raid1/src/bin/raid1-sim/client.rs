@@ -11,7 +11,7 @@ use barespdk::thread::Thread;
 use crate::plan::{Act, BLOCK_SIZE, Blocks, Kind, NUM_BLOCKS, Step};
 use crate::run::expect_progress;
 use crate::world::World;
-use crate::{content, leg, life, verdict};
+use crate::{content, leg, life, settle, verdict};
 
 /// How long a client waits for blocks that another one writes.
 const LOCKED_PAUSE: Duration = Duration::from_micros(50);
@@ -224,10 +224,11 @@ pub(crate) async fn read_all(channel: &Channel) {
 /// Reads the whole mirror, with nothing in flight, and compares the legs that are in it.
 pub(crate) async fn compare(channel: Channel) {
     let legs: Vec<_> = (0..).map_while(leg::get).collect();
+    legs.iter().for_each(|leg| leg.heals());
     legs.iter().for_each(|leg| leg.evicts());
+    settle::rebuilt().await;
     read_all(&channel).await;
     // Whom a write goes to is in the mirror, and stays in it if it does that write.
-    legs.iter().for_each(|leg| leg.heals());
     let before: Vec<_> = legs.iter().map(|leg| leg.requests()).collect();
     let blocks = Blocks {
         offset: 0,

@@ -19,7 +19,10 @@ const ENTRIES: usize = 256;
 const ENTRY_BYTES: usize = 128;
 
 /// The state of a leg that has all data.
-pub(crate) const IN_SYNC: u8 = 1;
+const IN_SYNC: u8 = 1;
+
+/// The state of a leg that was taken out.
+const FAILED: u8 = 3;
 
 /// What the superblock of a leg says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -153,6 +156,12 @@ impl Media {
             return false;
         };
         self.is_member(leg) && newest.state(own.own_slot) == IN_SYNC
+    }
+
+    /// Whether a leg was taken out.
+    pub(crate) fn is_out(&self, leg: usize) -> bool {
+        let state = |own: &Superblock| self.newest().map(|newest| newest.state(own.own_slot));
+        self.is_member(leg) && self.own(leg).and_then(state) == Some(FAILED)
     }
 
     /// The leg that is right where legs in sync may differ.

@@ -1,17 +1,21 @@
-//! The end of the last life of a mirror with metadata: all legs are brought back, and must be equal.
+//! The end of the last life: all legs of a mirror with metadata are brought back, and must be equal.
 
 use std::time::Duration;
 
 use barespdk::bdev::Channel;
 use barespdk::runtime;
+use serde_json::{Value, json};
 
 use crate::media::{self, Media};
 use crate::run::expect_progress;
 use crate::world::World;
-use crate::{client, content, leg, life, verdict};
+use crate::{client, content, leg, life, rpc, verdict};
 
 /// In so much virtual time all legs must be in sync, with nothing written to them.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// So long it takes at most until it is recorded that a leg leaves which has failed something.
+const LEAVING: Duration = Duration::from_secs(1);
 
 /// How often to look.
 const PERIOD: Duration = Duration::from_millis(20);
@@ -32,17 +36,10 @@ pub(crate) async fn settle(channel: &Channel) {
     let legs: Vec<_> = (0..).map_while(leg::get).collect();
     legs.iter().for_each(|leg| leg.heals());
     legs.iter().for_each(|leg| leg.evicts());
-    let now = read();
-    for index in 0..legs.len() {
-        if is_there(index) && now.is_in_sync(index) {
-            continue;
-        }
-        if is_there(index) {
-            client::vanish(index).await;
-        }
-        verdict::trace(|| format!("leg {index} comes back at the end"));
-        client::comes(index).await;
-    }
+    bring_back(legs.len(), |media, leg| !media.is_in_sync(leg)).await;
+    // One may have been about to leave, on its way to the metadata.
+    let _ = runtime::sleep(LEAVING).await;
+    bring_back(legs.len(), Media::is_out).await;
     let until_clear = World::with(|world| world.plan.seed.is_multiple_of(4));
     wait(legs.len(), until_clear).await;
     client::read_all(channel).await;
@@ -62,6 +59,45 @@ pub(crate) async fn settle(channel: &Channel) {
         }
     }
     life::equal(&contents, "at the end", |_| true);
+}
+
+/// Brings back legs that are not there, or out.
+async fn bring_back(legs: usize, is_out: impl Fn(&Media, usize) -> bool) {
+    let now = read();
+    for index in 0..legs {
+        if is_there(index) && !is_out(&now, index) {
+            continue;
+        }
+        if is_there(index) {
+            client::vanish(index).await;
+        }
+        verdict::trace(|| format!("leg {index} comes back at the end"));
+        client::comes(index).await;
+    }
+}
+
+/// Waits until the legs of a mirror without metadata are either in it or out.
+pub(crate) async fn rebuilt() {
+    let mut waited = Duration::ZERO;
+    loop {
+        let _ = runtime::sleep(PERIOD).await;
+        waited += PERIOD;
+        let mirrors = rpc::call("raid1_get_bdevs", json!({ "category": "all" })).await;
+        let Ok(mirrors) = mirrors else {
+            verdict::failed("mirrors are not listed");
+        };
+        let legs = mirrors[0]["base_bdevs_list"].as_array();
+        let is_copied_to = |leg: &Value| leg["state"] == "rebuilding";
+        match legs {
+            Some(legs) if legs.iter().any(is_copied_to) => {}
+            Some(_) => return,
+            None => verdict::failed(&format!("the mirror is not listed: {mirrors:?}")),
+        }
+        if waited > PATIENCE {
+            verdict::failed(&format!("legs are not rebuilt yet, after {waited:?}"));
+        }
+        expect_progress();
+    }
 }
 
 /// Until all are in sync and none has to be right for others; or longer, until all regions are clean.
