@@ -31,10 +31,12 @@ pub(crate) async fn run(desc: Desc, thread: usize) {
     while !World::with(|world| world.goes) {
         let _ = runtime::sleep(life::start_pause()).await;
     }
-    while life::before_step().await
+    let mut taken = 0;
+    while life::before_step(taken).await
         && let Some(step) = World::with(|world| world.next(thread))
     {
         take(&channel, step).await;
+        taken += 1;
         World::with(|world| world.ended += 1);
         expect_progress();
     }
@@ -69,6 +71,7 @@ async fn take(channel: &Channel, step: Step) {
             let _ = runtime::sleep(Duration::from_micros(us)).await;
         }
         Act::Crash => verdict::crash(),
+        Act::Die(_) if life::has_lull() => {}
         Act::Die(death) => life::ends(Some(death)),
         Act::Fate(_) => {}
     }

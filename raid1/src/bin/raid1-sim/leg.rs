@@ -20,6 +20,7 @@ use crate::plan::{BLOCK_SIZE, Fault, NUM_BLOCKS, Plan};
 pub(crate) struct Leg {
     state: Mutex<State>,
     latency_us_max: u64,
+    stall_us_max: u64,
     /// Blocks at the start that are not the mirror's data.
     reserved_blocks: u64,
 }
@@ -76,6 +77,7 @@ impl Leg {
                 comings: 0,
             }),
             latency_us_max: plan.latency_us_max,
+            stall_us_max: plan.stall_us_max,
             reserved_blocks: reserved_blocks(plan),
         }
     }
@@ -156,6 +158,14 @@ impl Leg {
         let _ = runtime::sleep(Duration::from_micros(us)).await;
     }
 
+    /// Takes much longer, now and then.
+    async fn stall(&self) {
+        if self.stall_us_max > 0 && self.state().rng.u8(0..4) == 0 {
+            let us = self.state().rng.u64(0..=self.stall_us_max);
+            let _ = runtime::sleep(Duration::from_micros(us)).await;
+        }
+    }
+
     /// Takes one of the failures that were ordered.
     fn takes(&self, fault: Fault) -> bool {
         let left = &mut self.state().faults[fault as usize];
@@ -174,11 +184,14 @@ impl Leg {
         }
         let resets = self.state().resets;
         self.latency().await;
+        // The mirror's own are few, and those that matter most when a life ends.
+        let is_metadata = io_type != IoType::READ && request.offset_blocks() < self.reserved_blocks;
+        if io_type != IoType::READ && !is_metadata {
+            self.stall().await;
+        }
         if self.state().resets != resets {
             return Status::Aborted;
         }
-        // The mirror's own are few, and those that matter most when a life ends.
-        let is_metadata = io_type != IoType::READ && request.offset_blocks() < self.reserved_blocks;
         life::request_begins(is_metadata);
         self.tear(request).await;
         let outcome = self.touch(request);

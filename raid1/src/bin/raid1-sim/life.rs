@@ -181,7 +181,7 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
             requests_left: request,
             metadata_only,
             since,
-            is_after: request.is_multiple_of(2),
+            is_after: rng.bool(),
         }),
         _ => None,
     });
@@ -191,6 +191,7 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
     });
     if let Some(lull) = lull {
         plan.latency_us_max = lull.latency_us_max;
+        plan.stall_us_max = lull.stall_us_max;
     }
     let at_start = match start {
         Start::Create => std::mem::take(&mut coming),
@@ -330,16 +331,29 @@ pub(crate) fn is_last() -> bool {
     with(|life| life.is_last)
 }
 
-/// Waits before a step, if clients are to. Whether they are to go on.
-pub(crate) async fn before_step() -> bool {
+/// Waits before a step of a client that has taken so many, if clients are to. Whether they are to go on.
+pub(crate) async fn before_step(taken: u64) -> bool {
     let Some(lull) = with(|life| life.lull) else {
         return true;
     };
     let steps_each = World::with(|world| world.steps_each);
+    if lull.is_early(taken, steps_each) {
+        return true;
+    }
+    lull.until_begin(since_online_us).await;
     let pause = with(|life| lull.pause(&mut life.rng, steps_each));
     let _ = runtime::sleep(pause).await;
-    let since_us = barespdk_embedded::sim::now_us() - with(|life| life.online_us);
-    !lull.is_over(since_us)
+    !lull.is_over(since_online_us())
+}
+
+/// Whether the life ends at its own time.
+pub(crate) fn has_lull() -> bool {
+    with(|life| life.lull.is_some())
+}
+
+/// How long the mirror has been there, in microseconds.
+fn since_online_us() -> u64 {
+    barespdk_embedded::sim::now_us() - with(|life| life.online_us)
 }
 
 /// How long a client waits before it looks again whether it may begin.
@@ -359,11 +373,10 @@ pub(crate) async fn clients_begin() {
         expect_progress();
     }
     if let Some(lull) = with(|life| life.lull) {
-        expect_progress();
-        let _ = runtime::sleep(lull.until_begin()).await;
-        expect_progress();
         let end = async move {
-            lull.end().await;
+            lull.until_look(since_online_us).await;
+            with(|life| life.now = Since::Look);
+            lull.until_end(since_online_us).await;
             ends(Some(lull.death));
         };
         if let Err(errno) = runtime::spawn_local(end) {
@@ -375,8 +388,9 @@ pub(crate) async fn clients_begin() {
 
 /// The clients have ended. If this life ends when all is quiet, it does so after a while, at the latest.
 pub(crate) async fn clients_end() {
-    if with(|life| life.lull.is_some()) {
-        // Until then the life ends.
+    while has_lull() {
+        // Meanwhile the life ends.
+        expect_progress();
         let _ = runtime::sleep(Duration::from_secs(1)).await;
     }
     let (death, ms) = with(|life| {

@@ -62,9 +62,18 @@ impl Metadata {
     pub(crate) fn fates(&self, rng: &mut Rng, life: usize, legs: usize, ops: u64) -> Vec<Fate> {
         let mut fates = Vec::new();
         let is_last = life + 1 == self.lives;
-        if !is_last && rng.u8(0..6) == 0 {
-            fates.push(Fate::Lull(Lull::random(rng)));
-        } else if !is_last && rng.u8(0..4) == 0 {
+        if !is_last && rng.u8(0..3) == 0 {
+            let lull = Lull::random(rng);
+            fates.push(Fate::Lull(lull));
+            if lull.ends_early(rng) {
+                fates.push(Fate::Doom {
+                    death: lull.death,
+                    request: rng.u64(1..=3 * legs as u64),
+                    metadata_only: true,
+                    since: Since::Look,
+                });
+            }
+        } else if !is_last && rng.u8(0..6) == 0 {
             fates.push(Fate::Late);
             fates.push(Fate::Doom {
                 death: Death::random(rng),

@@ -91,6 +91,8 @@ pub(crate) enum Since {
     Start,
     /// The clients began.
     Clients,
+    /// Regions are about to be looked at that may be clean.
+    Look,
     /// The clients have ended.
     Quiet,
 }
@@ -144,6 +146,8 @@ pub(crate) struct Plan {
     pub(crate) spare_requests: Option<u64>,
     /// Longest time that a leg takes for half of a request, in microseconds.
     pub(crate) latency_us_max: u64,
+    /// So much longer a leg takes for a write of data now and then.
+    pub(crate) stall_us_max: u64,
     /// Of a mirror with metadata.
     pub(crate) metadata: Option<Metadata>,
     pub(crate) steps: Vec<Step>,
@@ -177,6 +181,7 @@ impl Plan {
             // with several threads, as on SPDK, one that has none to give back may wait for ever.
             spare_requests: (threads == 1 && metadata.is_none()).then(|| rng.u64(8..=40)),
             latency_us_max: 1 << rng.u64(0..=10),
+            stall_us_max: 0,
             metadata,
             steps: Vec::with_capacity(ops as usize),
         };

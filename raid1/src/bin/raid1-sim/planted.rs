@@ -14,9 +14,11 @@ const fn found_by(seed: u64, name: &'static str) -> Fault {
 }
 
 /// All of them.
-pub(crate) const FAULTS: [Fault; 22] = [
+pub(crate) const FAULTS: [Fault; 24] = [
     found_by(31, "aborted_write_forgotten"),
     found_by(2, "ack_before_record"),
+    found_by(20, "clear_early"),
+    found_by(115, "clear_unflushed"),
     found_by(1, "completion_lost"),
     found_by(3, "copy_holds_nothing"),
     found_by(27, "ejected_leg_read_on"),
