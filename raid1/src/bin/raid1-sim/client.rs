@@ -11,7 +11,7 @@ use barespdk::thread::Thread;
 use crate::plan::{Act, BLOCK_SIZE, Blocks, Kind, NUM_BLOCKS, Step};
 use crate::run::expect_progress;
 use crate::world::World;
-use crate::{content, leg, life, settle, verdict};
+use crate::{content, ending, leg, life, settle, verdict};
 
 /// How long a client waits for blocks that another one writes.
 const LOCKED_PAUSE: Duration = Duration::from_micros(50);
@@ -72,7 +72,7 @@ async fn take(channel: &Channel, step: Step) {
         }
         Act::Crash => verdict::crash(),
         Act::Die(_) if life::has_lull() => {}
-        Act::Die(death) => life::ends(Some(death)),
+        Act::Die(death) => ending::ends(Some(death)),
         Act::Fate(_) => {}
     }
 }

@@ -17,7 +17,7 @@ use crate::passed::Passed;
 use crate::plan::{Act, Fate, NUM_BLOCKS, Plan, Since};
 use crate::run::{MIRROR, expect_progress};
 use crate::world::World;
-use crate::{content, leg, rpc, verdict};
+use crate::{client, content, ending, leg, rpc, verdict};
 
 /// What legs hold before a mirror is made of them: this and their index.
 const BEFORE: Content = 1 << 48;
@@ -41,7 +41,7 @@ pub(crate) enum Start {
     Create,
     /// It is there once its legs are.
     Assemble,
-    /// As above, if the last life came so far that it can be.
+    /// As above, if the last life came so far that it can be. Else it is made, perhaps.
     TryToAssemble,
     /// It must not be there.
     StaleAlone,
@@ -75,6 +75,7 @@ struct Life {
     coming: Vec<usize>,
     /// Whether somebody has the mirror start.
     is_asked: bool,
+    restarts: u32,
     rng: Rng,
 }
 
@@ -129,13 +130,7 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
     let mut start = match number {
         0 => Start::Create,
         _ if passed.is_created => Start::Assemble,
-        _ if rng.bool() => Start::TryToAssemble,
-        _ => {
-            let (asked, requests) = (passed.asked, passed.requests);
-            passed = first(&plan, asked);
-            (passed.life, passed.requests) = (number, requests);
-            Start::Create
-        }
+        _ => Start::TryToAssemble,
     };
     let all = 0..plan.legs;
     let in_sync: Vec<_> = match start {
@@ -204,7 +199,10 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         _ => rng.u64(0..=TIMEOUT_S_MAX),
     };
     let calls = match start {
-        Start::Create => vec![create(&plan, faithful)],
+        Start::Create => vec![json!({
+            "method": "raid1_create",
+            "params": creation(&plan, faithful, false),
+        })],
         _ => vec![json!({
             "method": "raid1_set_options",
             "params": { "assemble_timeout_s": timeout_s },
@@ -225,17 +223,23 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         faithful,
         coming,
         is_asked: start != Start::StaleAlone && timeout_s == 0,
+        restarts: if fates.contains(&Fate::Restart) {
+            rng.u32(1..=2)
+        } else {
+            0
+        },
         rng,
     }));
     World::begin(plan, number, passed.checker);
     calls
 }
 
-fn create(plan: &Plan, first: Option<usize>) -> Value {
+/// With what the mirror is made. Its first leg is right, and `force` does away with what the legs have.
+fn creation(plan: &Plan, first: Option<usize>, force: bool) -> Value {
     let mut legs: Vec<_> = (0..plan.legs).collect();
     legs.rotate_left(first.unwrap_or(0));
     let legs: Vec<_> = legs.into_iter().map(leg::name).collect();
-    let params = match &plan.metadata {
+    match &plan.metadata {
         None => json!({ "name": MIRROR, "base_bdevs": legs, "superblock": false }),
         Some(metadata) => json!({
             "name": MIRROR,
@@ -243,9 +247,22 @@ fn create(plan: &Plan, first: Option<usize>) -> Value {
             "superblock": true,
             "sync": if metadata.syncs { "full" } else { "assume_clean" },
             "region_size_kib": metadata.region_size_kib,
+            "force": force,
         }),
-    };
-    json!({ "method": "raid1_create", "params": params })
+    }
+}
+
+/// Makes the mirror of whatever the last try has left.
+async fn create_again() {
+    let plan = World::with(|world| world.plan.clone());
+    for index in 0..plan.legs {
+        client::comes(index).await;
+    }
+    with(|life| life.faithful = Some(0));
+    let outcome = rpc::call("raid1_create", creation(&plan, Some(0), true)).await;
+    if outcome != Ok(Value::Bool(true)) {
+        verdict::failed(&format!("the mirror is not made: {outcome:?}"));
+    }
 }
 
 /// The metadata of some disks.
@@ -291,6 +308,10 @@ pub(crate) async fn mirror() -> Option<Desc> {
         }
         match start {
             _ if waited < patience => {}
+            Start::TryToAssemble if with(|life| life.rng.bool()) => {
+                create_again().await;
+                waited = Duration::ZERO;
+            }
             Start::StaleAlone | Start::TryToAssemble => return None,
             Start::Create | Start::Assemble => {
                 verdict::failed(&format!("there is no mirror after {patience:?}"));
@@ -377,7 +398,7 @@ pub(crate) async fn clients_begin() {
             lull.until_look(since_online_us).await;
             with(|life| life.now = Since::Look);
             lull.until_end(since_online_us).await;
-            ends(Some(lull.death));
+            ending::ends(Some(lull.death));
         };
         if let Err(errno) = runtime::spawn_local(end) {
             verdict::failed(&format!("no task: {errno}"));
@@ -406,7 +427,7 @@ pub(crate) async fn clients_end() {
         let _ = runtime::sleep(Duration::from_secs(1)).await;
     }
     let _ = runtime::sleep(Duration::from_millis(ms % 1000)).await;
-    ends(death);
+    ending::ends(death);
 }
 
 /// A leg is about to do something.
@@ -419,7 +440,7 @@ pub(crate) fn request_begins(is_metadata: bool) {
         (doom.requests_left == 0 && !doom.is_after).then_some(doom.death)
     });
     if death.is_some() {
-        ends(death);
+        ending::ends(death);
     }
 }
 
@@ -430,99 +451,33 @@ pub(crate) fn request_ends() {
         (doom.requests_left == 0).then_some(doom.death)
     });
     if death.is_some() {
-        ends(death);
+        ending::ends(death);
     }
 }
 
-/// Ends this life, and has the next one begin. A death, or none if the mirror was stopped.
-pub(crate) fn ends(death: Option<Death>) -> ! {
-    match death {
-        Some(death) => verdict::trace(|| format!("the life ends: {death:?}")),
-        None => verdict::trace(|| "the life ends: stopped".to_owned()),
-    }
-    let power_is_lost = death == Some(Death::PowerLoss);
-    let requests = requests_before() + leg::requests();
-    let legs = || (0..).map_while(leg::get);
-    let failed_flush: Vec<_> = legs().map(|leg| leg.has_failed_flush()).collect();
-    let disks: Vec<_> = legs().map(|leg| leg.take_disk(power_is_lost)).collect();
-    let checker = World::with(|world| std::mem::replace(&mut world.checker, Checker::new(0)));
-    let passed = with(|life| Passed {
+/// What this life leaves to the next, but for what [`crate::ending`] finds.
+pub(crate) fn leaves(requests: u64, disks: Vec<Disk>, checker: Checker) -> Passed {
+    with(|life| Passed {
         life: life.number + 1,
         asked: std::mem::take(&mut life.asked),
         requests,
         is_created: life.is_created,
         disks,
         checker,
-    });
-    let passed = judge(passed, death, &failed_flush);
-    let error = passed.begin();
-    verdict::failed(&format!("the next life does not begin: {error}"));
+    })
 }
 
-/// Checks what the legs hold at the end of a life.
-fn judge(mut passed: Passed, death: Option<Death>, failed_flush: &[bool]) -> Passed {
-    let media = read(&passed.disks);
-    let contents = |disk: &Disk| {
-        let bytes = disk.blocks(blocks(RESERVED_BYTES), NUM_BLOCKS);
-        content::values(bytes, 0)
-    };
-    let legs: Vec<_> = (0..passed.disks.len())
-        .filter(|leg| passed.is_created && media.is_in_sync(*leg))
-        .map(|leg| (leg, contents(&passed.disks[leg])))
-        .collect();
-    for (leg, contents) in &legs {
-        for (block, found) in (0..).zip(contents) {
-            // It is copied to at the next start.
-            if failed_flush[*leg] && media.is_dirty(block) {
-                continue;
-            }
-            let checked = match death {
-                Some(Death::PowerLoss) => passed.checker.check_after_crash(block, found),
-                _ => passed.checker.check_leg(block, found),
-            };
-            if let Err(violation) = checked {
-                verdict::failed(&format!(
-                    "at the end of the life, leg {leg}, in sync: {violation}"
-                ));
-            }
-        }
-    }
-    let may_differ: Vec<_> = (0..NUM_BLOCKS)
-        .map(|block| media.may_differ(block))
-        .collect();
-    if media.newest().is_some_and(|newest| newest.is_clean) {
-        equal(&legs, "after a clean stop", |_| true);
-    }
-    // What is not made equal at the next start has to be equal.
-    let mut legs = legs;
-    legs.retain(|(leg, _)| !failed_flush[*leg]);
-    equal(
-        &legs,
-        "at the end of a life, in a region that is clean",
-        |block| !may_differ[block],
-    );
-    // What a leg has lost, and was not told to have lost, is lost if it is the only one next time.
-    let has_lost = (0..failed_flush.len()).any(|leg| failed_flush[leg] && media.is_in_sync(leg));
-    (passed.checker).life_ends(has_lost || death == Some(Death::PowerLoss), true);
-    passed
+/// The mirror is about to be stopped in order.
+pub(crate) fn stop_begins() {
+    with(|life| life.now = Since::Stop);
 }
 
-/// Compares what legs hold in blocks that `matter`.
-pub(crate) fn equal(
-    legs: &[(usize, Vec<Result<Content, String>>)],
-    when: &str,
-    matters: impl Fn(usize) -> bool,
-) {
-    let Some(((first, wanted), others)) = legs.split_first() else {
-        return;
-    };
-    for (leg, found) in others {
-        let differs = |block: &usize| matters(*block) && wanted[*block] != found[*block];
-        if let Some(block) = (0..wanted.len()).find(differs) {
-            verdict::failed(&format!(
-                "{when}, block {block} is {:?} on leg {first}, and {:?} on leg {leg}",
-                wanted[block], found[block]
-            ));
-        }
-    }
+/// How often the mirror is stopped and started by RPC, before it is stopped for good.
+pub(crate) fn restarts() -> u32 {
+    with(|life| life.restarts)
+}
+
+/// A random time.
+pub(crate) fn random_us(max: u64) -> Duration {
+    Duration::from_micros(with(|life| life.rng.u64(0..=max)))
 }

@@ -33,6 +33,9 @@ impl Death {
     }
 }
 
+/// About how many requests for metadata each leg gets when a mirror is made.
+const CREATION: u64 = 77;
+
 /// A mirror with metadata.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
@@ -73,6 +76,20 @@ impl Metadata {
                     since: Since::Look,
                 });
             }
+        } else if !is_last && life == 0 && rng.u8(0..4) == 0 {
+            fates.push(Fate::Doom {
+                death: Death::random(rng),
+                request: CREATION * legs as u64 - rather_few(rng, 7),
+                metadata_only: true,
+                since: Since::Start,
+            });
+        } else if !is_last && rng.u8(0..4) == 0 {
+            fates.push(Fate::Doom {
+                death: Death::random(rng),
+                request: rather_few(rng, 6),
+                metadata_only: true,
+                since: Since::Stop,
+            });
         } else if !is_last && rng.u8(0..6) == 0 {
             fates.push(Fate::Late);
             fates.push(Fate::Doom {
@@ -89,13 +106,15 @@ impl Metadata {
                 true => 64,
                 false => 2 * ops * legs as u64,
             };
-            let bits = rng.u32(1..=most.ilog2());
             fates.push(Fate::Doom {
                 death: Death::random(rng),
-                request: rng.u64(1..=1 << bits),
+                request: rather_few(rng, most.ilog2()),
                 metadata_only,
                 since,
             });
+        }
+        if rng.u8(0..4) == 0 {
+            fates.push(Fate::Restart);
         }
         if life > 0 {
             for leg in 0..legs {
@@ -107,7 +126,13 @@ impl Metadata {
                 fates.push(Fate::StaleAlone);
             }
         }
-        fates.truncate(6);
+        fates.truncate(8);
         fates
     }
+}
+
+/// From 1 to `1 << bits_max`, seldom many.
+fn rather_few(rng: &mut Rng, bits_max: u32) -> u64 {
+    let bits = rng.u32(1..=bits_max);
+    rng.u64(1..=1 << bits)
 }

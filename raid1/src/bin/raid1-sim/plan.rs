@@ -79,6 +79,8 @@ pub(crate) enum Fate {
     StaleAlone,
     /// The clients begin when regions are about to be looked at that may be clean.
     Late,
+    /// When its clients have ended, the mirror is stopped by RPC, and started.
+    Restart,
     /// Clients come and go around the time when regions are looked at that may be clean, and then the life
     /// ends.
     Lull(Lull),
@@ -95,6 +97,8 @@ pub(crate) enum Since {
     Look,
     /// The clients have ended.
     Quiet,
+    /// The mirror is stopped in order.
+    Stop,
 }
 
 /// A range of blocks.

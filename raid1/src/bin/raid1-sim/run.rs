@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::passed::Passed;
 use crate::plan::Plan;
 use crate::world::World;
-use crate::{client, leg, life, settle, verdict};
+use crate::{client, ending, leg, life, restart, settle, verdict};
 
 /// The mirror's bdev.
 pub(crate) const MIRROR: &str = "mirror";
@@ -74,7 +74,7 @@ pub(crate) fn run(plan: Plan, passed: Passed) -> ! {
         verdict::failed(&format!("something holds legs {leaked:?} at the end"));
     }
     if !life::is_last() {
-        life::ends(None);
+        ending::ends(None);
     }
     if has_metadata {
         settle::stopped();
@@ -134,6 +134,8 @@ async fn conduct() {
         drop(channel);
     }
     drop(desc);
+    life::stop_begins();
+    restart::restart().await;
     expect_progress();
     for thread in started {
         if let Err(errno) = thread.request_exit() {

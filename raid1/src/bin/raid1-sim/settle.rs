@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::media::{self, Media};
 use crate::run::expect_progress;
 use crate::world::World;
-use crate::{client, content, leg, life, rpc, verdict};
+use crate::{client, content, ending, leg, rpc, verdict};
 
 /// In so much virtual time all legs must be in sync, with nothing written to them.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -58,7 +58,7 @@ pub(crate) async fn settle(channel: &Channel) {
             }
         }
     }
-    life::equal(&contents, "at the end", |_| true);
+    ending::equal(&contents, "at the end", |_| true);
 }
 
 /// Brings back legs that are not there, or out.
