@@ -68,7 +68,7 @@ impl fmt::Display for Violation {
 }
 
 /// The histories of all blocks.
-#[derive(Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Checker {
     now: Instant,
     blocks: Vec<Vec<Possible>>,

@@ -200,8 +200,11 @@ async fn unregister(index: usize) -> Result<(), Errno> {
     }
 }
 
-/// Has the bdev of a leg come, unless it is there.
+/// Has the bdev of a leg come, unless it is there, or not to be.
 pub(crate) async fn comes(index: usize) {
+    if life::is_hidden(index) {
+        return;
+    }
     let come = match Thread::app() {
         Some(app) => app.call(move || leg::register(index)).await,
         None => Err(Errno::ENODEV),

@@ -67,6 +67,11 @@ impl Disk {
         &self.cached[offset as usize * BLOCK..(offset + count) as usize * BLOCK]
     }
 
+    /// All blocks, as they are read.
+    pub(crate) fn all(&self) -> Vec<u8> {
+        self.cached.clone()
+    }
+
     /// Changes some blocks.
     pub(crate) fn change<R>(
         &mut self,

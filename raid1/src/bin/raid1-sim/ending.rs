@@ -28,7 +28,7 @@ pub(crate) fn ends(death: Option<Death>) -> ! {
 
 /// Checks what the legs hold at the end of a life.
 fn judge(mut passed: Passed, death: Option<Death>, failed_flush: &[bool]) -> Passed {
-    let media = life::read(&passed.disks);
+    let media = life::read(&passed.disks, life::is_hidden);
     let contents = |disk: &Disk| {
         let bytes = disk.blocks(blocks(RESERVED_BYTES), NUM_BLOCKS);
         content::values(bytes, 0)
@@ -70,7 +70,11 @@ fn judge(mut passed: Passed, death: Option<Death>, failed_flush: &[bool]) -> Pas
     );
     // What a leg has lost, and was not told to have lost, is lost if it is the only one next time.
     let has_lost = (0..failed_flush.len()).any(|leg| failed_flush[leg] && media.is_in_sync(leg));
-    (passed.checker).life_ends(has_lost || death == Some(Death::PowerLoss), true);
+    let loses = has_lost || death == Some(Death::PowerLoss);
+    passed.checker.life_ends(loses, true);
+    if let Some(apart) = &mut passed.apart {
+        apart.other.life_ends(loses, true);
+    }
     passed
 }
 

@@ -141,6 +141,11 @@ impl Leg {
         look(self.state().disk.blocks(0, self.reserved_blocks))
     }
 
+    /// All that it holds.
+    pub(crate) fn all(&self) -> Vec<u8> {
+        self.state().disk.all()
+    }
+
     /// Takes its disk out, when nobody will use it any more. The power may be lost before.
     pub(crate) fn take_disk(&self, power_is_lost: bool) -> Disk {
         let mut state = self.state();

@@ -1,6 +1,7 @@
 //! How a life begins and ends: see [`crate::lives`].
 
 use std::cell::RefCell;
+use std::ops::Range;
 use std::time::Duration;
 
 use barespdk::bdev::{Access, Desc};
@@ -8,6 +9,7 @@ use barespdk::runtime;
 use fastrand::Rng;
 use serde_json::{Value, json};
 
+use crate::apart::{self, Apart, Stage};
 use crate::checker::{Checker, Value as Content};
 use crate::disk::Disk;
 use crate::lives::Death;
@@ -45,6 +47,8 @@ pub(crate) enum Start {
     TryToAssemble,
     /// It must not be there.
     StaleAlone,
+    /// Of its legs those that are in sync went on alone, each side without the other.
+    Meet,
 }
 
 struct Doom {
@@ -71,6 +75,11 @@ struct Life {
     online_us: u64,
     /// One leg neither fails nor goes.
     faithful: Option<usize>,
+    /// Legs that are not to be seen.
+    hidden: Vec<usize>,
+    apart: Option<Apart>,
+    /// What legs hold that meet.
+    before: Vec<Vec<u8>>,
     /// The legs that come, in this order, unless they are there from the start.
     coming: Vec<usize>,
     /// Whether somebody has the mirror start.
@@ -112,6 +121,7 @@ pub(crate) fn first(plan: &Plan, asked: String) -> Passed {
         is_created: false,
         disks,
         checker,
+        apart: None,
     }
 }
 
@@ -126,13 +136,27 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
             _ => None,
         })
         .collect();
-    let media = read(&passed.disks);
     let mut start = match number {
         0 => Start::Create,
         _ if passed.is_created => Start::Assemble,
         _ => Start::TryToAssemble,
     };
     let all = 0..plan.legs;
+    let stage = plan
+        .metadata
+        .as_ref()
+        .and_then(|metadata| Stage::of(number, metadata.apart));
+    let hidden = goes_apart(stage, &mut rng, &mut passed, all.clone());
+    if stage == Some(Stage::Meeting) && passed.apart.is_some() {
+        start = Start::Meet;
+    }
+    let media = match &passed.apart {
+        // As if this side were the right one.
+        Some(apart) if start == Start::Meet => {
+            read(&passed.disks, |leg| !apart.sides[0].contains(&leg))
+        }
+        _ => read(&passed.disks, |leg| hidden.contains(&leg)),
+    };
     let in_sync: Vec<_> = match start {
         Start::Create => all.clone().collect(),
         _ => all.clone().filter(|leg| media.is_in_sync(*leg)).collect(),
@@ -146,10 +170,14 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
     let mut coming: Vec<_> = all.clone().collect();
     if start != Start::Create {
         let is_absent = |leg: usize| Some(leg) != faithful && fates.contains(&Fate::Absent { leg });
-        coming.retain(|leg| !is_absent(*leg));
+        match passed.apart {
+            None => coming.retain(|leg| !is_absent(*leg)),
+            Some(_) => coming.retain(|leg| !hidden.contains(leg)),
+        }
         rng.shuffle(&mut coming);
         let stale = || coming.iter().copied().filter(|leg| !in_sync.contains(leg));
-        if start == Start::Assemble && fates.contains(&Fate::StaleAlone) && stale().count() > 0 {
+        let is_stale = fates.contains(&Fate::StaleAlone) && stale().count() > 0;
+        if start == Start::Assemble && passed.apart.is_none() && is_stale {
             coming = stale().collect();
             start = Start::StaleAlone;
         }
@@ -180,6 +208,8 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         }),
         _ => None,
     });
+    // Sides are online before they are cut short.
+    let doom = doom.filter(|doom| passed.apart.is_none() || doom.since > Since::Start);
     let lull = fates.iter().find_map(|fate| match *fate {
         Fate::Lull(lull) => Some(lull),
         _ => None,
@@ -190,6 +220,10 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
     }
     let at_start = match start {
         Start::Create => std::mem::take(&mut coming),
+        _ => Vec::new(),
+    };
+    let before = match start {
+        Start::Meet => passed.disks.iter().map(Disk::all).collect(),
         _ => Vec::new(),
     };
     leg::prepare(&plan, number, passed.disks, at_start);
@@ -222,6 +256,9 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         online_us: 0,
         faithful,
         coming,
+        hidden,
+        apart: passed.apart,
+        before,
         is_asked: start != Start::StaleAlone && timeout_s == 0,
         restarts: if fates.contains(&Fate::Restart) {
             rng.u32(1..=2)
@@ -265,13 +302,42 @@ async fn create_again() {
     }
 }
 
-/// The metadata of some disks.
-pub(crate) fn read(disks: &[Disk]) -> Media {
-    let own = |disk: &Disk| {
-        let has_room = disk.has_room(blocks(RESERVED_BYTES));
-        media::own(has_room.then(|| disk.blocks(0, blocks(RESERVED_BYTES)))?)
+/// Has legs go apart, if that is what the life comes with. Those that do not come.
+fn goes_apart(
+    stage: Option<Stage>,
+    rng: &mut Rng,
+    passed: &mut Passed,
+    all: Range<usize>,
+) -> Vec<usize> {
+    let Some(Stage::Alone(side)) = stage else {
+        return Vec::new();
     };
-    Media::of(disks.iter().map(own))
+    if side == 0 && passed.is_created {
+        let media = read(&passed.disks, |_| false);
+        let in_sync: Vec<_> = all.clone().filter(|leg| media.is_in_sync(*leg)).collect();
+        passed.apart = Apart::of(rng, &in_sync, &passed.checker);
+    }
+    let Some(apart) = &mut passed.apart else {
+        return Vec::new();
+    };
+    if side == 1 {
+        std::mem::swap(&mut passed.checker, &mut apart.other);
+    }
+    all.filter(|leg| !apart.sides[side].contains(leg)).collect()
+}
+
+/// Whether a leg is not to be seen in this life.
+pub(crate) fn is_hidden(leg: usize) -> bool {
+    with(|life| life.hidden.contains(&leg))
+}
+
+/// The metadata of some disks, but for those that are hidden.
+pub(crate) fn read(disks: &[Disk], is_hidden: impl Fn(usize) -> bool) -> Media {
+    let own = |(index, disk): (usize, &Disk)| {
+        let is_seen = disk.has_room(blocks(RESERVED_BYTES)) && !is_hidden(index);
+        media::own(is_seen.then(|| disk.blocks(0, blocks(RESERVED_BYTES)))?)
+    };
+    Media::of((0..).zip(disks).map(own))
 }
 
 /// Has the legs come, and waits for the mirror. None if there is none in this life.
@@ -279,7 +345,8 @@ pub(crate) async fn mirror() -> Option<Desc> {
     let start = with(|life| life.start);
     for leg in with(|life| std::mem::take(&mut life.coming)) {
         let us = with(|life| {
-            let bits = life.rng.u32(1..16);
+            // Legs that meet are to do so before one side is online.
+            let bits = life.rng.u32(1..if start == Start::Meet { 3 } else { 16 });
             life.rng.u64(0..1 << bits)
         });
         let _ = runtime::sleep(Duration::from_micros(us)).await;
@@ -287,6 +354,11 @@ pub(crate) async fn mirror() -> Option<Desc> {
         if let Err(errno) = leg::register(leg) {
             verdict::failed(&format!("leg {leg} does not come: {errno}"));
         }
+    }
+    if let Some(apart) = with(|life| life.apart.take_if(|_| start == Start::Meet)) {
+        let before = with(|life| std::mem::take(&mut life.before));
+        let source = apart::meet(apart, &before).await;
+        with(|life| life.faithful = Some(source));
     }
     let patience = match start {
         Start::StaleAlone => STALE_ALONE,
@@ -313,7 +385,7 @@ pub(crate) async fn mirror() -> Option<Desc> {
                 waited = Duration::ZERO;
             }
             Start::StaleAlone | Start::TryToAssemble => return None,
-            Start::Create | Start::Assemble => {
+            Start::Create | Start::Assemble | Start::Meet => {
                 verdict::failed(&format!("there is no mirror after {patience:?}"));
             }
         }
@@ -464,6 +536,7 @@ pub(crate) fn leaves(requests: u64, disks: Vec<Disk>, checker: Checker) -> Passe
         is_created: life.is_created,
         disks,
         checker,
+        apart: life.apart.take(),
     })
 }
 

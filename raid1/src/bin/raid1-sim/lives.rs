@@ -40,6 +40,8 @@ const CREATION: u64 = 77;
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
     pub(crate) lives: usize,
+    /// The first of three lives in which legs go [apart](crate::apart), and meet.
+    pub(crate) apart: Option<usize>,
     pub(crate) region_size_kib: u64,
     /// Legs begin with something on them that differs, which an initial sync makes equal.
     pub(crate) syncs: bool,
@@ -52,8 +54,10 @@ pub(crate) struct Metadata {
 impl Metadata {
     pub(crate) fn of(rng: &mut Rng, legs: usize, ops: u64) -> Self {
         let most = (ops / 8).clamp(1, 4) as usize;
+        let lives = rng.usize(1..=4).min(most);
         Self {
-            lives: rng.usize(1..=4).min(most),
+            lives,
+            apart: (lives == 4 && rng.bool()).then_some(1),
             region_size_kib: 4 << rng.u64(0..=5),
             syncs: rng.bool(),
             overlaps: rng.bool(),

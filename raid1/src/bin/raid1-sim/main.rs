@@ -10,6 +10,7 @@
 //! A seed decides everything: the steps, the order in which threads, pollers and messages run, how
 //! long a leg takes. So a run that fails does so again.
 
+mod apart;
 mod arguments;
 mod checker;
 mod client;

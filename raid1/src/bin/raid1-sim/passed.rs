@@ -8,6 +8,7 @@ use std::io::{self, Seek as _, Write as _};
 use std::os::unix::process::CommandExt as _;
 use std::process::{self, Command, Stdio};
 
+use crate::apart::Apart;
 use crate::checker::Checker;
 use crate::disk::Disk;
 
@@ -26,6 +27,7 @@ pub(crate) struct Passed {
     pub(crate) is_created: bool,
     pub(crate) disks: Vec<Disk>,
     pub(crate) checker: Checker,
+    pub(crate) apart: Option<Apart>,
 }
 
 impl Passed {
@@ -47,6 +49,10 @@ impl Passed {
                 .map(|_| Disk::load(from))
                 .collect::<io::Result<_>>()?,
             checker: Checker::load(from)?,
+            apart: match from.flag()? {
+                true => Some(Apart::load(from)?),
+                false => None,
+            },
         })
     }
 
@@ -61,6 +67,10 @@ impl Passed {
         to.number(self.disks.len() as u64);
         self.disks.iter().for_each(|disk| disk.save(&mut to));
         self.checker.save(&mut to);
+        to.flag(self.apart.is_some());
+        if let Some(apart) = &self.apart {
+            apart.save(&mut to);
+        }
         to.into_bytes()
     }
 
@@ -156,6 +166,10 @@ mod tests {
             is_created: true,
             disks: vec![Disk::new(4), Disk::new(4)],
             checker: Checker::new(3),
+            apart: Some(Apart {
+                sides: [vec![2, 0], vec![1]],
+                other: Checker::new(5),
+            }),
         };
         let saved = passed.save();
         let found = Passed::parse(&saved).unwrap().unwrap();
@@ -163,6 +177,8 @@ mod tests {
         assert_eq!((found.requests, found.is_created), (77, true));
         assert_eq!(found.disks, passed.disks);
         assert_eq!(found.checker, passed.checker);
+        let (found, passed) = (found.apart.unwrap(), passed.apart.unwrap());
+        assert_eq!((found.sides, found.other), (passed.sides, passed.other));
         assert!(Passed::parse(b"1 2 3").is_none());
         assert!(Passed::parse(&saved[..60]).unwrap().is_err());
     }

@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::media::{self, Media};
 use crate::run::expect_progress;
 use crate::world::World;
-use crate::{client, content, ending, leg, rpc, verdict};
+use crate::{client, content, ending, leg, life, rpc, verdict};
 
 /// In so much virtual time all legs must be in sync, with nothing written to them.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -22,8 +22,11 @@ const PERIOD: Duration = Duration::from_millis(20);
 
 /// What the metadata of the legs says now.
 fn read() -> Media {
-    let legs = (0..).map_while(leg::get);
-    Media::of(legs.map(|leg| leg.with_reserved(media::own)))
+    let legs = (0..).map_while(|index| Some((index, leg::get(index)?)));
+    Media::of(legs.map(|(index, leg)| {
+        let own = leg.with_reserved(media::own);
+        own.filter(|_| !life::is_hidden(index))
+    }))
 }
 
 fn is_there(index: usize) -> bool {
