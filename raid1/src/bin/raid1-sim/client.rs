@@ -93,10 +93,17 @@ async fn submit(channel: &Channel, number: u64, kind: Kind, blocks: Blocks) -> R
         }
     };
     if let Err(error) = outcome {
-        // One leg is faithful. So only a reset excuses a failure; and an unmap that a leg failed,
-        // which is said to the one who asked.
+        // One leg is faithful. So only a reset excuses a failure; and an unmap that a leg failed, which is
+        // said to the one who asked; and a flush that one failed from which others were copied.
         let was_reset = resetting > 0 || World::with(|world| world.resets > resets);
-        let may_fail = was_reset || kind == Kind::Unmap;
+        let lost = || (0..).map_while(leg::get).any(|leg| leg.has_failed_flush());
+        let may_fail = match kind {
+            Kind::Read | Kind::Write | Kind::WriteZeroes => false,
+            Kind::Unmap => true,
+            Kind::Flush => World::with(|world| world.resyncs) && lost(),
+        };
+        let may_fail = was_reset || may_fail;
+        World::with(|world| world.resyncs |= kind != Kind::Read);
         if !may_fail {
             verdict::failed(&format!("step {number}, {kind:?} {blocks:?}: {error}"));
         }

@@ -268,6 +268,8 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         rng,
     }));
     World::begin(plan, number, passed.checker);
+    let is_clean = media.newest().is_none_or(|newest| newest.is_clean);
+    World::with(|world| world.resyncs = !is_clean);
     calls
 }
 
