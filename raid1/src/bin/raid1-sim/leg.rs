@@ -9,18 +9,21 @@ use barespdk::bdev::{IoType, Status};
 use barespdk::errno::Errno;
 use barespdk::module::{Bdev, Device, Driver, Module, Options, Request};
 use barespdk::runtime;
+use barespdk::uuid::Uuid;
 use fastrand::Rng;
 
 use crate::disk::Disk;
-use crate::life;
 use crate::media::{RESERVED_BYTES, blocks};
 use crate::plan::{BLOCK_SIZE, Fault, NUM_BLOCKS, Plan};
+use crate::{foreign, life};
 
 /// A leg as its tests see it.
 pub(crate) struct Leg {
     state: Mutex<State>,
     latency_us_max: u64,
     stall_us_max: u64,
+    /// Of its bdev; nil for a new one each time.
+    uuid: Uuid,
     /// Blocks at the start that are not the mirror's data.
     reserved_blocks: u64,
 }
@@ -78,6 +81,10 @@ impl Leg {
             }),
             latency_us_max: plan.latency_us_max,
             stall_us_max: plan.stall_us_max,
+            uuid: match &plan.metadata {
+                Some(metadata) if metadata.imports => foreign::uuid(index),
+                _ => Uuid::NIL,
+            },
             reserved_blocks: reserved_blocks(plan),
         }
     }
@@ -364,6 +371,7 @@ pub(crate) fn register(index: usize) -> Result<(), Errno> {
         (leg.reserved_blocks + NUM_BLOCKS, disk.has_cache())
     };
     let options = Options {
+        uuid: leg.uuid,
         write_cache,
         ..Options::new(BLOCK_SIZE, num_blocks)
     };

@@ -10,19 +10,16 @@ use fastrand::Rng;
 use serde_json::{Value, json};
 
 use crate::apart::{self, Apart, Stage};
-use crate::checker::{Checker, Value as Content};
+use crate::checker::Checker;
 use crate::disk::Disk;
 use crate::lives::Death;
 use crate::lull::Lull;
 use crate::media::{self, Media, RESERVED_BYTES, blocks};
 use crate::passed::Passed;
-use crate::plan::{Act, Fate, NUM_BLOCKS, Plan, Since};
+use crate::plan::{Act, Fate, Plan, Since};
 use crate::run::{MIRROR, expect_progress};
 use crate::world::World;
-use crate::{client, content, ending, leg, rpc, verdict};
-
-/// What legs hold before a mirror is made of them: this and their index.
-const BEFORE: Content = 1 << 48;
+use crate::{ending, leg, making, rpc, verdict};
 
 /// Longest time that a mirror waits for legs, in seconds.
 const TIMEOUT_S_MAX: u64 = 3;
@@ -85,6 +82,7 @@ struct Life {
     /// Whether somebody has the mirror start.
     is_asked: bool,
     restarts: u32,
+    exports: bool,
     rng: Rng,
 }
 
@@ -94,35 +92,6 @@ thread_local! {
 
 fn with<R>(look: impl FnOnce(&mut Life) -> R) -> R {
     LIFE.with_borrow_mut(|life| look(life.as_mut().expect("a life has begun")))
-}
-
-/// What the first life begins with.
-pub(crate) fn first(plan: &Plan, asked: String) -> Passed {
-    let mut disks = leg::disks(plan);
-    let mut checker = Checker::new(NUM_BLOCKS);
-    if plan
-        .metadata
-        .as_ref()
-        .is_some_and(|metadata| metadata.syncs)
-    {
-        let before = |index: usize| BEFORE + index as Content;
-        for (index, disk) in disks.iter_mut().enumerate() {
-            let fill = |bytes: &mut [u8]| content::fill(bytes, before(index), 0);
-            disk.change(blocks(RESERVED_BYTES), NUM_BLOCKS, fill);
-            disk.flush();
-        }
-        let any: Vec<_> = (0..disks.len()).map(before).collect();
-        checker = Checker::of_any(NUM_BLOCKS, &any);
-    }
-    Passed {
-        life: 0,
-        asked,
-        requests: 0,
-        is_created: false,
-        disks,
-        checker,
-        apart: None,
-    }
 }
 
 /// Begins a life. The RPCs to begin it with.
@@ -233,10 +202,12 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         _ => rng.u64(0..=TIMEOUT_S_MAX),
     };
     let calls = match start {
-        Start::Create => vec![json!({
-            "method": "raid1_create",
-            "params": creation(&plan, faithful, false),
-        })],
+        Start::Create => {
+            let mut legs: Vec<_> = all.collect();
+            legs.rotate_left(faithful.unwrap_or(0));
+            let (method, params) = making::call(&plan, &legs, false);
+            vec![json!({ "method": method, "params": params })]
+        }
         _ => vec![json!({
             "method": "raid1_set_options",
             "params": { "assemble_timeout_s": timeout_s },
@@ -260,6 +231,7 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         apart: passed.apart,
         before,
         is_asked: start != Start::StaleAlone && timeout_s == 0,
+        exports: fates.contains(&Fate::Export),
         restarts: if fates.contains(&Fate::Restart) {
             rng.u32(1..=2)
         } else {
@@ -271,37 +243,6 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
     let is_clean = media.newest().is_none_or(|newest| newest.is_clean);
     World::with(|world| world.resyncs = !is_clean);
     calls
-}
-
-/// With what the mirror is made. Its first leg is right, and `force` does away with what the legs have.
-fn creation(plan: &Plan, first: Option<usize>, force: bool) -> Value {
-    let mut legs: Vec<_> = (0..plan.legs).collect();
-    legs.rotate_left(first.unwrap_or(0));
-    let legs: Vec<_> = legs.into_iter().map(leg::name).collect();
-    match &plan.metadata {
-        None => json!({ "name": MIRROR, "base_bdevs": legs, "superblock": false }),
-        Some(metadata) => json!({
-            "name": MIRROR,
-            "base_bdevs": legs,
-            "superblock": true,
-            "sync": if metadata.syncs { "full" } else { "assume_clean" },
-            "region_size_kib": metadata.region_size_kib,
-            "force": force,
-        }),
-    }
-}
-
-/// Makes the mirror of whatever the last try has left.
-async fn create_again() {
-    let plan = World::with(|world| world.plan.clone());
-    for index in 0..plan.legs {
-        client::comes(index).await;
-    }
-    with(|life| life.faithful = Some(0));
-    let outcome = rpc::call("raid1_create", creation(&plan, Some(0), true)).await;
-    if outcome != Ok(Value::Bool(true)) {
-        verdict::failed(&format!("the mirror is not made: {outcome:?}"));
-    }
 }
 
 /// Has legs go apart, if that is what the life comes with. Those that do not come.
@@ -383,7 +324,8 @@ pub(crate) async fn mirror() -> Option<Desc> {
         match start {
             _ if waited < patience => {}
             Start::TryToAssemble if with(|life| life.rng.bool()) => {
-                create_again().await;
+                let first = making::again().await;
+                with(|life| life.faithful = Some(first));
                 waited = Duration::ZERO;
             }
             Start::StaleAlone | Start::TryToAssemble => return None,
@@ -550,6 +492,20 @@ pub(crate) fn stop_begins() {
 /// How often the mirror is stopped and started by RPC, before it is stopped for good.
 pub(crate) fn restarts() -> u32 {
     with(|life| life.restarts)
+}
+
+/// Whether all legs are to be in the mirror when the life ends, as it may be given back then.
+pub(crate) fn may_export() -> bool {
+    with(|life| life.exports)
+}
+
+/// Whether the mirror is given back to `bdev_raid`, all its legs being in it. Then it is one no more.
+pub(crate) fn exports(all_are_in_it: bool) -> bool {
+    with(|life| {
+        let exports = life.exports && all_are_in_it;
+        life.is_created &= !exports;
+        exports
+    })
 }
 
 /// A random time.

@@ -42,6 +42,8 @@ pub(crate) struct Metadata {
     pub(crate) lives: usize,
     /// The first of three lives in which legs go [apart](crate::apart), and meet.
     pub(crate) apart: Option<usize>,
+    /// It is made of an array of `bdev_raid`, and may be given back.
+    pub(crate) imports: bool,
     pub(crate) region_size_kib: u64,
     /// Legs begin with something on them that differs, which an initial sync makes equal.
     pub(crate) syncs: bool,
@@ -55,9 +57,11 @@ impl Metadata {
     pub(crate) fn of(rng: &mut Rng, legs: usize, ops: u64) -> Self {
         let most = (ops / 8).clamp(1, 4) as usize;
         let lives = rng.usize(1..=4).min(most);
+        let imports = rng.u8(0..5) == 0;
         Self {
             lives,
-            apart: (lives == 4 && rng.bool()).then_some(1),
+            apart: (lives == 4 && !imports && rng.bool()).then_some(1),
+            imports,
             region_size_kib: 4 << rng.u64(0..=5),
             syncs: rng.bool(),
             overlaps: rng.bool(),
@@ -119,6 +123,9 @@ impl Metadata {
         }
         if rng.u8(0..4) == 0 {
             fates.push(Fate::Restart);
+        }
+        if self.imports && !is_last && rng.bool() {
+            fates.push(Fate::Export);
         }
         if life > 0 {
             for leg in 0..legs {

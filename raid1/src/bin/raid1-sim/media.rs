@@ -226,8 +226,16 @@ const fn table() -> [u32; 256] {
 static TABLE: [u32; 256] = table();
 
 fn crc32c(bytes: &[u8]) -> u32 {
-    let step = |crc: u32, byte: &u8| crc >> 8 ^ TABLE[(crc as u8 ^ byte) as usize];
-    !bytes.iter().fold(!0, step)
+    !bytes.iter().fold(!0, crc32c_step)
+}
+
+/// Without its inversions, as `bdev_raid` has it.
+pub(crate) fn crc32c_bare(bytes: &[u8]) -> u32 {
+    bytes.iter().fold(0, crc32c_step)
+}
+
+fn crc32c_step(crc: u32, byte: &u8) -> u32 {
+    crc >> 8 ^ TABLE[(crc as u8 ^ byte) as usize]
 }
 
 #[cfg(test)]

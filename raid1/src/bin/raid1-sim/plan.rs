@@ -81,6 +81,8 @@ pub(crate) enum Fate {
     Late,
     /// When its clients have ended, the mirror is stopped by RPC, and started.
     Restart,
+    /// When its clients have ended, the mirror is given back to `bdev_raid`.
+    Export,
     /// Clients come and go around the time when regions are looked at that may be clean, and then the life
     /// ends.
     Lull(Lull),

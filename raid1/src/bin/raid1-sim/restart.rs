@@ -5,7 +5,7 @@ use barespdk::runtime;
 use serde_json::{Value, json};
 
 use crate::run::{MIRROR, expect_progress};
-use crate::{client, leg, life, rpc, settle, verdict};
+use crate::{client, leg, life, making, settle, verdict};
 
 /// Within so much virtual time it must not start by itself.
 const STOPPED_US_MAX: u64 = 6_000_000;
@@ -14,14 +14,14 @@ const STOPPED_US_MAX: u64 = 6_000_000;
 pub(crate) async fn restart() {
     for _ in 0..life::restarts() {
         (0..).map_while(leg::get).for_each(|leg| leg.heals());
-        call("raid1_stop").await;
+        making::expect("raid1_stop", name()).await;
         settle::stopped();
         let _ = runtime::sleep(life::random_us(STOPPED_US_MAX)).await;
         expect_progress();
         if open().is_some() {
             verdict::failed("the mirror was stopped, and is there");
         }
-        call("raid1_start").await;
+        making::expect("raid1_start", name()).await;
         let Some(desc) = open() else {
             verdict::failed("the mirror was started, and is not there");
         };
@@ -33,11 +33,6 @@ fn open() -> Option<Desc> {
     Desc::open(MIRROR, Access::Write, |_| {}).ok()
 }
 
-async fn call(method: &'static str) {
-    expect_progress();
-    let outcome = rpc::call(method, json!({ "name": MIRROR })).await;
-    if outcome != Ok(Value::Bool(true)) {
-        verdict::failed(&format!("{method}: {outcome:?}"));
-    }
-    expect_progress();
+fn name() -> Value {
+    json!({ "name": MIRROR })
 }

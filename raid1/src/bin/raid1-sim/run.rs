@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::passed::Passed;
 use crate::plan::Plan;
 use crate::world::World;
-use crate::{client, ending, leg, life, restart, settle, verdict};
+use crate::{client, ending, leg, life, making, restart, settle, verdict};
 
 /// The mirror's bdev.
 pub(crate) const MIRROR: &str = "mirror";
@@ -127,7 +127,7 @@ async fn conduct() {
     life::clients_end().await;
     if !has_metadata {
         client::compare(channel).await;
-    } else if life::is_last() {
+    } else if life::is_last() || life::may_export() {
         settle::settle(&channel).await;
         drop(channel);
     } else {
@@ -136,6 +136,9 @@ async fn conduct() {
     drop(desc);
     life::stop_begins();
     restart::restart().await;
+    if has_metadata && life::exports(settle::is_whole()) {
+        making::export().await;
+    }
     expect_progress();
     for thread in started {
         if let Err(errno) = thread.request_exit() {

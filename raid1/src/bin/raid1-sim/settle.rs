@@ -64,6 +64,14 @@ pub(crate) async fn settle(channel: &Channel) {
     ending::equal(&contents, "at the end", |_| true);
 }
 
+/// Whether all legs are in the mirror.
+pub(crate) fn is_whole() -> bool {
+    let media = read();
+    (0..)
+        .take_while(|leg| leg::get(*leg).is_some())
+        .all(|leg| media.is_in_sync(leg))
+}
+
 /// Brings back legs that are not there, or out.
 async fn bring_back(legs: usize, is_out: impl Fn(&Media, usize) -> bool) {
     let now = read();

@@ -8,7 +8,7 @@ use std::process::{Command, ExitStatus, Stdio};
 use crate::arguments::Arguments;
 use crate::passed::Passed;
 use crate::plan::Plan;
-use crate::{life, verdict};
+use crate::{making, verdict};
 
 /// How a run ended.
 pub(crate) struct Outcome {
@@ -85,7 +85,7 @@ pub(crate) fn begin(mut plan: Plan) -> io::Result<(Plan, Passed)> {
     io::stdin().read_to_end(&mut text)?;
     let passed = match Passed::parse(&text) {
         Some(passed) => passed?,
-        None => life::first(&plan, String::from_utf8_lossy(&text).into_owned()),
+        None => making::first(&plan, String::from_utf8_lossy(&text).into_owned()),
     };
     if passed.asked != "all" {
         let numbers: Result<HashSet<u64>, _> =
