@@ -323,7 +323,7 @@ pub(crate) async fn mirror() -> Option<Desc> {
         }
         match start {
             _ if waited < patience => {}
-            Start::TryToAssemble if with(|life| life.rng.bool()) => {
+            Start::TryToAssemble if with(|life| life.is_last || life.rng.bool()) => {
                 let first = making::again().await;
                 with(|life| life.faithful = Some(first));
                 waited = Duration::ZERO;

@@ -36,6 +36,9 @@ impl Death {
 /// About how many requests for metadata each leg gets when a mirror is made.
 const CREATION: u64 = 77;
 
+/// The same for one that is stopped, and given back.
+const EXPORT: u64 = 16;
+
 /// A mirror with metadata.
 #[derive(Clone, Debug)]
 pub(crate) struct Metadata {
@@ -73,7 +76,17 @@ impl Metadata {
     pub(crate) fn fates(&self, rng: &mut Rng, life: usize, legs: usize, ops: u64) -> Vec<Fate> {
         let mut fates = Vec::new();
         let is_last = life + 1 == self.lives;
-        if !is_last && rng.u8(0..3) == 0 {
+        if self.imports && !is_last && rng.bool() {
+            fates.push(Fate::Export);
+            if rng.bool() {
+                fates.push(Fate::Doom {
+                    death: Death::random(rng),
+                    request: rng.u64(1..=EXPORT * legs as u64),
+                    metadata_only: true,
+                    since: Since::Stop,
+                });
+            }
+        } else if !is_last && rng.u8(0..3) == 0 {
             let lull = Lull::random(rng);
             fates.push(Fate::Lull(lull));
             if lull.ends_early(rng) {
@@ -123,9 +136,6 @@ impl Metadata {
         }
         if rng.u8(0..4) == 0 {
             fates.push(Fate::Restart);
-        }
-        if self.imports && !is_last && rng.bool() {
-            fates.push(Fate::Export);
         }
         if life > 0 {
             for leg in 0..legs {
