@@ -112,6 +112,7 @@ impl Leg {
 
     /// From now on it may miss what the other legs are told.
     pub(crate) fn goes(&self) {
+        life::leg_fails();
         self.state().missed = true;
     }
 
@@ -220,7 +221,9 @@ impl Leg {
             _ => Some(Fault::Writes),
         };
         if fault.is_some_and(|fault| self.takes(fault)) {
-            self.state().missed |= fault != Some(Fault::Reads);
+            if fault != Some(Fault::Reads) {
+                self.goes();
+            }
             if fault == Some(Fault::Flushes) {
                 let state = &mut *self.state();
                 state.failed_flush = true;

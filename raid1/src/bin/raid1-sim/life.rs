@@ -66,7 +66,6 @@ struct Life {
     start: Start,
     doom: Option<Doom>,
     now: Since,
-    is_late: bool,
     lull: Option<Lull>,
     /// When the mirror was there, in microseconds.
     online_us: u64,
@@ -222,7 +221,6 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         start,
         doom,
         now: Since::Start,
-        is_late: fates.contains(&Fate::Late),
         lull,
         online_us: 0,
         faithful,
@@ -395,20 +393,14 @@ fn since_online_us() -> u64 {
 
 /// How long a client waits before it looks again whether it may begin.
 pub(crate) fn start_pause() -> Duration {
-    match with(|life| life.is_late || life.lull.is_some()) {
+    match has_lull() {
         false => Duration::from_micros(20),
         true => Duration::from_millis(20),
     }
 }
 
-/// The clients begin, at once or late.
-pub(crate) async fn clients_begin() {
-    let late_ms = with(|life| life.is_late.then(|| life.rng.u64(4_900..5_000)));
-    if let Some(ms) = late_ms {
-        expect_progress();
-        let _ = runtime::sleep(Duration::from_millis(ms)).await;
-        expect_progress();
-    }
+/// The clients begin.
+pub(crate) fn clients_begin() {
     if let Some(lull) = with(|life| life.lull) {
         let end = async move {
             lull.until_look(since_online_us).await;
@@ -444,6 +436,15 @@ pub(crate) async fn clients_end() {
     }
     let _ = runtime::sleep(Duration::from_millis(ms % 1000)).await;
     ending::ends(death);
+}
+
+/// A leg has failed to do what changes it, or goes.
+pub(crate) fn leg_fails() {
+    with(|life| {
+        if life.now == Since::Clients {
+            life.now = Since::Failure;
+        }
+    });
 }
 
 /// A leg is about to do something.

@@ -111,19 +111,19 @@ impl Metadata {
                 metadata_only: true,
                 since: Since::Stop,
             });
-        } else if !is_last && rng.u8(0..6) == 0 {
-            fates.push(Fate::Late);
+        } else if !is_last && rng.u8(0..3) == 0 {
             fates.push(Fate::Doom {
                 death: Death::random(rng),
-                request: rng.u64(1..=64),
+                request: rather_few(rng, 5),
                 metadata_only: true,
-                since: Since::Clients,
+                since: Since::Failure,
             });
         } else if !is_last && rng.u8(0..4) != 0 {
             let metadata_only = rng.bool();
-            let since = [Since::Start, Since::Clients, Since::Clients, Since::Quiet];
+            let since = [Since::Start, Since::Clients, Since::Failure, Since::Quiet];
             let since = since[rng.usize(0..since.len())];
-            let most = match metadata_only || since == Since::Quiet || rng.bool() {
+            let is_long = since <= Since::Clients && !metadata_only;
+            let most = match !is_long || rng.bool() {
                 true => 64,
                 false => 2 * ops * legs as u64,
             };

@@ -77,8 +77,6 @@ pub(crate) enum Fate {
     Absent { leg: usize },
     /// Only legs are there that are not in sync, if there are any.
     StaleAlone,
-    /// The clients begin when regions are about to be looked at that may be clean.
-    Late,
     /// When its clients have ended, the mirror is stopped by RPC, and started.
     Restart,
     /// When its clients have ended, the mirror is given back to `bdev_raid`.
@@ -95,6 +93,8 @@ pub(crate) enum Since {
     Start,
     /// The clients began.
     Clients,
+    /// A leg has failed something then, or gone.
+    Failure,
     /// Regions are about to be looked at that may be clean.
     Look,
     /// The clients have ended.

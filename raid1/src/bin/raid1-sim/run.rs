@@ -121,7 +121,7 @@ async fn conduct() {
         started.push(thread);
     }
     until(|world| world.ready == world.clients).await;
-    life::clients_begin().await;
+    life::clients_begin();
     World::with(|world| world.goes = true);
     until(|world| world.clients == 0).await;
     life::clients_end().await;
