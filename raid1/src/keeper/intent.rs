@@ -153,8 +153,7 @@ impl Keeper {
             return;
         };
         // What the marks stand for may be in the caches of the legs still.
-        let unflushed = planted::is("clear_unflushed");
-        let failed = (record.flush(if unflushed { LegSet::EMPTY } else { written })).await;
+        let failed = record.flush(written).await;
         if !failed.is_empty() {
             cleared.iter().for_each(|region| {
                 regions.dirty.insert(*region);

@@ -22,6 +22,7 @@ pub(crate) struct Leg {
     state: Mutex<State>,
     latency_us_max: u64,
     stall_us_max: u64,
+    metadata_stall_us_max: u64,
     /// Of its bdev; nil for a new one each time.
     uuid: Uuid,
     /// Blocks at the start that are not the mirror's data.
@@ -81,6 +82,7 @@ impl Leg {
             }),
             latency_us_max: plan.latency_us_max,
             stall_us_max: plan.stall_us_max,
+            metadata_stall_us_max: plan.metadata_stall_us_max,
             uuid: match &plan.metadata {
                 Some(metadata) if metadata.imports => foreign::uuid(index),
                 _ => Uuid::NIL,
@@ -172,9 +174,13 @@ impl Leg {
     }
 
     /// Takes much longer, now and then.
-    async fn stall(&self) {
-        if self.stall_us_max > 0 && self.state().rng.u8(0..4) == 0 {
-            let us = self.state().rng.u64(0..=self.stall_us_max);
+    async fn stall(&self, is_metadata: bool) {
+        let us_max = match is_metadata {
+            true => self.metadata_stall_us_max,
+            false => self.stall_us_max,
+        };
+        if us_max > 0 && self.state().rng.u8(0..4) == 0 {
+            let us = self.state().rng.u64(0..=us_max);
             let _ = runtime::sleep(Duration::from_micros(us)).await;
         }
     }
@@ -199,8 +205,8 @@ impl Leg {
         self.latency().await;
         // The mirror's own are few, and those that matter most when a life ends.
         let is_metadata = io_type != IoType::READ && request.offset_blocks() < self.reserved_blocks;
-        if io_type != IoType::READ && !is_metadata {
-            self.stall().await;
+        if io_type != IoType::READ {
+            self.stall(is_metadata).await;
         }
         if self.state().resets != resets {
             return Status::Aborted;

@@ -182,6 +182,13 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         Fate::Lull(lull) => Some(lull),
         _ => None,
     });
+    if doom
+        .as_ref()
+        .is_some_and(|doom| doom.since == Since::Failure)
+    {
+        // A departure takes long, and clients go on meanwhile.
+        plan.metadata_stall_us_max = plan.latency_us_max << rng.u32(0..=5);
+    }
     if let Some(lull) = lull {
         plan.latency_us_max = lull.latency_us_max;
         plan.stall_us_max = lull.stall_us_max;

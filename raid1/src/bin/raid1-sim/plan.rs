@@ -154,6 +154,8 @@ pub(crate) struct Plan {
     pub(crate) latency_us_max: u64,
     /// So much longer a leg takes for a write of data now and then.
     pub(crate) stall_us_max: u64,
+    /// The same for a write of metadata.
+    pub(crate) metadata_stall_us_max: u64,
     /// Of a mirror with metadata.
     pub(crate) metadata: Option<Metadata>,
     pub(crate) steps: Vec<Step>,
@@ -188,6 +190,7 @@ impl Plan {
             spare_requests: (threads == 1 && metadata.is_none()).then(|| rng.u64(8..=40)),
             latency_us_max: 1 << rng.u64(0..=10),
             stall_us_max: 0,
+            metadata_stall_us_max: 0,
             metadata,
             steps: Vec::with_capacity(ops as usize),
         };
