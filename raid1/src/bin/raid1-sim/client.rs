@@ -96,19 +96,26 @@ async fn submit(channel: &Channel, number: u64, kind: Kind, blocks: Blocks) -> R
         // One leg is faithful. So only a reset excuses a failure; and an unmap that a leg failed, which is
         // said to the one who asked; and a flush that one failed from which others were copied.
         let was_reset = resetting > 0 || World::with(|world| world.resets > resets);
-        let lost = || (0..).map_while(leg::get).any(|leg| leg.has_failed_flush());
         let may_fail = match kind {
             Kind::Read | Kind::Write | Kind::WriteZeroes => false,
             Kind::Unmap => true,
-            Kind::Flush => World::with(|world| world.resyncs) && lost(),
+            Kind::Flush => World::with(|world| world.copies) && has_lost(),
         };
         let may_fail = was_reset || may_fail;
-        World::with(|world| world.resyncs |= kind != Kind::Read);
+        World::with(|world| world.copies |= kind != Kind::Read);
         if !may_fail {
             verdict::failed(&format!("step {number}, {kind:?} {blocks:?}: {error}"));
         }
+    } else if kind == Kind::Flush && has_lost() {
+        // The leg that failed it is copied to.
+        World::with(|world| world.copies = true);
     }
     outcome
+}
+
+/// Whether a leg may have lost what it had been given, and has said so.
+fn has_lost() -> bool {
+    (0..).map_while(leg::get).any(|leg| leg.has_failed_flush())
 }
 
 /// Memory for some blocks.
@@ -212,6 +219,7 @@ pub(crate) async fn comes(index: usize) {
     if life::is_hidden(index) {
         return;
     }
+    World::with(|world| world.copies = true);
     let come = match Thread::app() {
         Some(app) => app.call(move || leg::register(index)).await,
         None => Err(Errno::ENODEV),

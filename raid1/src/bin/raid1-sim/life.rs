@@ -244,9 +244,13 @@ pub(crate) fn begin(mut plan: Plan, mut passed: Passed) -> Vec<Value> {
         },
         rng,
     }));
+    // A new mirror copies its first leg to the others.
+    let copies = match media.newest() {
+        Some(newest) => !newest.is_clean,
+        None => plan.metadata.is_some(),
+    };
     World::begin(plan, number, passed.checker);
-    let is_clean = media.newest().is_none_or(|newest| newest.is_clean);
-    World::with(|world| world.resyncs = !is_clean);
+    World::with(|world| world.copies = copies);
     calls
 }
 

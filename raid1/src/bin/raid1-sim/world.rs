@@ -18,8 +18,8 @@ pub(crate) struct World {
     /// Resets that have started, and how many of them are in flight.
     pub(crate) resets: u64,
     pub(crate) resetting: u64,
-    /// Legs in sync may have been made equal in this life: what one has lost, so may others.
-    pub(crate) resyncs: bool,
+    /// Legs may have been copied from one another in this life: what one has lost, so may others.
+    pub(crate) copies: bool,
     /// Steps for each client, about.
     pub(crate) steps_each: u64,
     /// Steps that have ended.
@@ -57,7 +57,7 @@ impl World {
             writes: Vec::new(),
             resets: 0,
             resetting: 0,
-            resyncs: false,
+            copies: false,
             ended: 0,
             ready: 0,
             goes: false,
