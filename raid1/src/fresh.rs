@@ -4,7 +4,6 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::sync::Arc;
 
-use barespdk::bdev;
 use barespdk::module::Options;
 use barespdk::uuid::Uuid;
 
@@ -12,6 +11,7 @@ use crate::format::{self, LegEntry, LegState, MdFormat, REGIONS_MAX, Superblock}
 use crate::keeper::{Missed, Record};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
+use crate::offline;
 use crate::online::Metadata;
 use crate::region_map::RegionMap;
 use crate::regions::Regions;
@@ -45,7 +45,7 @@ impl Fresh<'_> {
         let options = self.options;
         let layout = format::Layout::new(
             options.num_blocks,
-            options.block_size,
+            data_block_size(options),
             options.optimal_io_boundary,
             self.region_bytes,
         )
@@ -137,13 +137,21 @@ impl Fresh<'_> {
             num_legs: self.legs.len() as u8,
             own_slot: 0,
             source: None,
-            block_size: options.block_size,
+            block_size: layout.block_size,
             md: md_format(options),
             data_size_blocks: layout.data_size_blocks,
             region_size_blocks: layout.region_size_blocks,
             update_time: 0,
             legs,
         })
+    }
+}
+
+/// Bytes of data in a block of a mirror.
+fn data_block_size(options: &Options) -> u32 {
+    match options.md_interleave {
+        true => options.block_size.saturating_sub(options.md_size),
+        false => options.block_size,
     }
 }
 
@@ -168,21 +176,13 @@ pub(crate) fn epoch_of(random: Uuid) -> u64 {
 
 /// Refuses a leg that has something on it.
 pub(crate) async fn look_at(leg: &Leg) -> Result<(), String> {
-    let failed = |what: &dyn core::fmt::Display| format!("base bdev '{}' {what}", leg.name);
-    let block_size = leg.desc.block_size();
-    let blocks = (LOOKED_AT / u64::from(block_size.max(1))).min(leg.desc.num_blocks());
-    let len = (blocks * u64::from(block_size)) as usize;
-    let channel = bdev::Channel::new(&leg.desc)
-        .map_err(|errno| failed(&format_args!("cannot be read: {errno}")))?;
-    let buffer = leg
-        .desc
-        .buffer(len)
-        .map_err(|error| failed(&format_args!("cannot be read: {error}")))?;
-    let (outcome, buffer) = channel.read_buf(buffer, 0).await;
-    outcome.map_err(|error| failed(&format_args!("cannot be read: {error}")))?;
-    let found = buffer.and_then(|buffer| format::recognise(buffer.as_slice()));
-    match found {
-        Some(what) => Err(failed(&format_args!(
+    let failed = |what: &str| format!("base bdev '{}' {what}", leg.name);
+    let block_size = u64::from(leg.desc.data_block_size());
+    let room = leg.desc.num_blocks().saturating_mul(block_size);
+    let start = offline::read(&leg.desc, 0, LOOKED_AT.min(room) as usize).await;
+    let start = start.map_err(|reason| failed(&reason))?;
+    match format::recognise(start.as_slice()) {
+        Some(what) => Err(failed(&format!(
             "has {what} on it; with 'force': true it is overwritten"
         ))),
         None => Ok(()),

@@ -47,6 +47,7 @@ mod driver;
 mod format;
 mod fresh;
 mod geometry;
+mod interleaved;
 mod io;
 mod join;
 mod keeper;

@@ -1,24 +1,25 @@
 //! What was on legs before metadata of a mirror came there, for when that mirror does not come about.
 
 use alloc::format;
-use alloc::string::String;
+use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
+use barespdk::bdev::{Channel, DifChecks};
 use barespdk::log_error;
-use barespdk_alloc_dma::DmaBuf;
 
-use crate::format::{Layout, SUPERBLOCK_BYTES, SUPERBLOCK_OFFSETS};
+use crate::buffer::Buffer;
+use crate::format::{Extent, Layout};
 use crate::leg::Leg;
 use crate::offline;
 
 /// The places of metadata: the two copies of the superblock, and the leaves.
 const PLACES: usize = 3;
 
-/// What is in these places of each leg.
+/// What is in these places of each leg: whole blocks, with whatever metadata they have.
 pub(crate) struct Undo {
-    legs: Vec<(Leg, [Option<DmaBuf>; PLACES])>,
-    /// In bytes from the start of a leg.
-    offsets: [u64; PLACES],
+    legs: Vec<(Leg, [Option<Buffer>; PLACES])>,
+    /// The first block of each, and how many there are.
+    places: [(u64, u64); PLACES],
 }
 
 impl Undo {
@@ -31,39 +32,37 @@ impl Undo {
         layout: &Layout,
         may_go: bool,
     ) -> Result<Self, String> {
-        let [copy_a, copy_b] = SUPERBLOCK_OFFSETS;
-        let (leaves, block_size) = (layout.leaves(), u64::from(layout.block_size));
-        let leaves_offset = leaves.offset_blocks * block_size;
-        let leaves_bytes = (leaves.num_blocks * block_size) as usize;
+        let places = [layout.superblock(0), layout.superblock(1), layout.leaves()].map(at);
+        let [copy_a, copy_b, leaves] = places;
         let mut undo = Self {
             legs: Vec::new(),
-            offsets: [copy_a, copy_b, leaves_offset],
+            places,
         };
         for leg in legs {
-            let keep = |read: Result<DmaBuf, String>| match read {
+            let keep = |read: Result<Buffer, String>| match read {
                 Ok(read) => Ok(Some(read)),
                 Err(_) if may_go => Ok(None),
-                Err(reason) => Err(format!("base bdev '{}' {reason}", leg.name)),
+                Err(reason) => Err(format!("base bdev '{}' cannot be read: {reason}", leg.name)),
             };
-            let places = [
-                keep(offline::read(&leg.desc, copy_a, SUPERBLOCK_BYTES).await)?,
-                keep(offline::read(&leg.desc, copy_b, SUPERBLOCK_BYTES).await)?,
-                keep(offline::read(&leg.desc, leaves_offset, leaves_bytes).await)?,
+            let before = [
+                keep(read(leg, copy_a).await)?,
+                keep(read(leg, copy_b).await)?,
+                keep(read(leg, leaves).await)?,
             ];
-            undo.legs.push((leg.clone(), places));
+            undo.legs.push((leg.clone(), before));
         }
         Ok(undo)
     }
 
     /// Makes the legs what they were: one place after the other, each on all legs. As long as a copy of ours is
     /// on all of them, ours counts.
-    pub(crate) async fn restore(&self, mirror: &str) {
-        for (place, offset) in self.offsets.into_iter().enumerate() {
-            for (leg, places) in &self.legs {
-                let Some(before) = places[place].as_ref().map(DmaBuf::as_slice) else {
+    pub(crate) async fn restore(mut self, mirror: &str) {
+        for (place, extent) in self.places.into_iter().enumerate() {
+            for (leg, before) in &mut self.legs {
+                let Some(before) = &mut before[place] else {
                     continue;
                 };
-                if let Err(reason) = offline::write(&leg.desc, offset, before, 0).await {
+                if let Err(reason) = write(leg, extent, before).await {
                     log_error!(
                         "raid1 {mirror}: base bdev '{}' has metadata of a mirror that was not made: \
                          {reason}",
@@ -73,4 +72,29 @@ impl Undo {
             }
         }
     }
+}
+
+fn at(extent: Extent) -> (u64, u64) {
+    (extent.offset_blocks, extent.num_blocks)
+}
+
+async fn read(leg: &Leg, at: (u64, u64)) -> Result<Buffer, String> {
+    let mut buffer = Buffer::new(&leg.desc, at.1).map_err(|error| error.to_string())?;
+    let channel = channel(leg)?;
+    let outcome = buffer.read(&channel, at).await;
+    outcome.map_err(|error| error.to_string())?;
+    Ok(buffer)
+}
+
+async fn write(leg: &Leg, at: (u64, u64), before: &mut Buffer) -> Result<(), String> {
+    let channel = channel(leg)?;
+    let outcome = before.write(&channel, at).await;
+    outcome.map_err(|error| error.to_string())?;
+    let flushed = offline::flush(&channel).await;
+    flushed.map_err(|error| error.to_string())
+}
+
+/// What was there need not have been right.
+fn channel(leg: &Leg) -> Result<Channel, String> {
+    Channel::leaving_out(DifChecks::ALL, &leg.desc).map_err(|errno| errno.to_string())
 }

@@ -23,7 +23,7 @@ pub(super) enum Probed {
 
 /// Looks at a bdev: two reads of 4 KiB. On the app thread.
 pub(super) async fn probe(desc: &Desc) -> Probed {
-    let block_size = desc.block_size();
+    let block_size = desc.data_block_size();
     let room = desc.num_blocks().saturating_mul(block_size.into());
     if !BLOCK_SIZES.contains(&block_size)
         || !block_size.is_power_of_two()

@@ -126,8 +126,9 @@ pub(super) async fn claim(
     let leg = seize(candidate, authority.name.as_str()).await?;
     let useless = |reason: &str| Trouble::Useless(candidate.name.clone(), reason.to_string());
     let own = &candidate.superblock;
-    if leg.desc.block_size() != authority.block_size
+    if leg.desc.data_block_size() != authority.block_size
         || leg.desc.md_size() != authority.md.size
+        || leg.desc.is_md_interleaved() != authority.md.interleaved
         || own.block_size != authority.block_size
     {
         return Err(useless("does not have the blocks that the array has"));

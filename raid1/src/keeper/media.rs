@@ -2,12 +2,13 @@
 
 use core::time::Duration;
 
-use barespdk::bdev::{self, IoError, IoType, Status};
+use barespdk::bdev::{self, DifChecks, IoError, IoType, Status};
 use barespdk::errno::Errno;
 use barespdk::runtime;
 use barespdk_alloc_dma::DmaBuf;
 
 use crate::format::{Extent, Layout};
+use crate::interleaved::Blocks;
 use crate::leg::Leg;
 
 /// How often what fails is tried.
@@ -22,7 +23,10 @@ const PAUSE: Duration = Duration::from_millis(10);
 /// A leg's place for metadata.
 pub(super) struct Medium {
     channel: bdev::Channel,
-    /// One unit; `None` while it is being written, and after it was lost.
+    blocks: Blocks,
+    /// Bytes of data in a unit.
+    unit: usize,
+    /// The blocks of one unit; `None` while it is being written, and after it was lost.
     buffer: Option<DmaBuf>,
 }
 
@@ -30,14 +34,17 @@ impl Medium {
     /// # Errors
     /// There is no channel, or no memory.
     pub(super) fn open(leg: &Leg, layout: &Layout) -> Result<Self, Errno> {
-        let buffer = leg.desc.buffer(layout.write_unit as usize);
+        let (blocks, unit) = (Blocks::of(&leg.desc), layout.write_unit as usize);
+        let buffer = leg.desc.buffer(blocks.spread_len(unit));
         Ok(Self {
-            channel: bdev::Channel::new(&leg.desc)?,
+            channel: bdev::Channel::leaving_out(DifChecks::ALL, &leg.desc)?,
+            blocks,
+            unit,
             buffer: Some(buffer.map_err(|_| Errno::ENOMEM)?),
         })
     }
 
-    /// Writes one unit, which `fill` makes; the old content of the buffer is of no meaning.
+    /// Writes one unit, all data of which `fill` makes; the old content of the buffer is of no meaning.
     pub(super) async fn write(
         &mut self,
         extent: Extent,
@@ -46,7 +53,9 @@ impl Medium {
         let Some(mut buffer) = self.buffer.take() else {
             return Err(IoError::Submit(Errno::ENOMEM));
         };
-        fill(buffer.as_mut_slice());
+        let bytes = buffer.as_mut_slice();
+        fill(bytes.get_mut(..self.unit).unwrap_or_default());
+        self.blocks.spread(bytes);
         let mut tries = 0;
         loop {
             let (outcome, given_back) = self.channel.write_buf(buffer, extent.offset_blocks).await;
@@ -62,13 +71,18 @@ impl Medium {
         }
     }
 
-    /// Reads one unit.
+    /// Reads one unit, its data alone.
     pub(super) async fn read(&self, extent: Extent, len: usize) -> Result<DmaBuf, IoError> {
+        let len = self.blocks.spread_len(len);
         let buffer = self.channel.desc().buffer(len);
         let buffer = buffer.map_err(|_| IoError::Submit(Errno::ENOMEM))?;
         let (outcome, buffer) = self.channel.read_buf(buffer, extent.offset_blocks).await;
         outcome?;
-        buffer.ok_or(IoError::Submit(Errno::ENOMEM))
+        let mut buffer = buffer.ok_or(IoError::Submit(Errno::ENOMEM))?;
+        let len = self.blocks.gather(buffer.as_mut_slice());
+        let shorter = buffer.set_len(len);
+        shorter.map_err(|_| IoError::Submit(Errno::EINVAL))?;
+        Ok(buffer)
     }
 
     /// Has what was written survive a loss of power.

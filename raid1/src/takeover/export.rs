@@ -67,6 +67,14 @@ fn legs_of(mirror: &Mirror) -> Result<Vec<(Slot, Leg)>, (Errno, String)> {
             let reason = format!("has a base bdev without uuid, '{}'", leg.name);
             return Err((Errno::EINVAL, reason));
         }
+        if leg.desc.is_md_interleaved() && leg.desc.dif_type() != 0 {
+            let reason = format!(
+                "has base bdevs with protection information in their blocks, '{}': bdev_raid's superblock \
+                 has none",
+                leg.name
+            );
+            return Err((Errno::EINVAL, reason));
+        }
     }
     if !regions.unequal.is_empty() {
         let reason = "is busy: its base bdevs are made equal";

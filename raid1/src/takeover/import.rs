@@ -144,7 +144,7 @@ impl Import<'_> {
             .collect();
         let needed = plan.data_offset_blocks.saturating_add(array.num_blocks);
         for leg in &members {
-            let (size, blocks) = (leg.desc.block_size(), leg.desc.num_blocks());
+            let (size, blocks) = (leg.desc.data_block_size(), leg.desc.num_blocks());
             if size != array.block_size {
                 return Err(format!(
                     "base bdev '{}' has blocks of {size} bytes, its array of {}",

@@ -5,6 +5,7 @@ mod crew;
 mod flush;
 #[path = "../../../core/tests/harness/mod.rs"]
 mod harness;
+mod interleaved;
 mod looks;
 mod names;
 mod reach;
@@ -45,6 +46,8 @@ const TESTS: &[harness::Test] = tests! {
         at_the_end_of_a_rebuild, of_metadata_on_the_last_leg, of_metadata_once;
     refused:
         creation, import;
+    interleaved:
+        come_back, not_made, as_bdev_raid_has_them;
     looks:
         write_cache;
     removal:

@@ -12,7 +12,7 @@ use barespdk::thread::Thread;
 
 use crate::support::{Failure, pause};
 
-/// In bytes.
+/// Data of a block, in bytes.
 pub(crate) const BLOCK_SIZE: usize = 512;
 const NUM_BLOCKS: usize = 64;
 
@@ -23,6 +23,8 @@ const METADATA_BLOCKS: u64 = (1 << 20) / BLOCK_SIZE as u64;
 #[derive(Default)]
 pub(crate) struct Rig {
     content: Mutex<Vec<u8>>,
+    /// Bytes of metadata in a block, behind its data.
+    md_size: usize,
     /// The thread that gets no channel, by its id; 0 for none.
     pub(crate) refused_thread: AtomicU64,
     /// How many of the next reads fail.
@@ -87,13 +89,33 @@ impl Rig {
         Self::register(name, content, rig)
     }
 
+    /// A leg of blocks that have metadata behind their data.
+    pub(crate) fn interleaved(
+        name: &str,
+        content: Vec<u8>,
+        md_size: usize,
+    ) -> Result<Bdev<Self>, Failure> {
+        let rig = Self {
+            md_size,
+            ..Self::default()
+        };
+        Self::register(name, content, rig)
+    }
+
     fn register(name: &str, content: Vec<u8>, rig: Self) -> Result<Bdev<Self>, Failure> {
-        let options = Options::new(BLOCK_SIZE as u32, (content.len() / BLOCK_SIZE) as u64);
+        let block_size = rig.block_size();
+        let mut options = Options::new(block_size as u32, (content.len() / block_size) as u64);
+        options.md_size = rig.md_size as u32;
+        options.md_interleave = rig.md_size > 0;
         let rig = Self {
             content: Mutex::new(content),
             ..rig
         };
         Ok(RIGS.register(name, c"rig", &options, rig)?)
+    }
+
+    fn block_size(&self) -> usize {
+        BLOCK_SIZE + self.md_size
     }
 
     /// What is on it now.
@@ -103,12 +125,12 @@ impl Rig {
 
     /// The byte that a block is full of.
     pub(crate) fn byte(&self, block: usize) -> u8 {
-        self.content.lock().unwrap()[block * BLOCK_SIZE]
+        self.content.lock().unwrap()[block * self.block_size()]
     }
 
     /// It has forgotten what was on it from a block on.
     pub(crate) fn lose_from(&self, block: usize) {
-        self.content.lock().unwrap()[block * BLOCK_SIZE..].fill(0);
+        self.content.lock().unwrap()[block * self.block_size()..].fill(0);
     }
 
     async fn read(&self, request: &Request<'_>) -> Status {
@@ -123,8 +145,8 @@ impl Rig {
             return Status::Failed;
         }
         let content = self.content.lock().unwrap();
-        let start = request.offset_blocks() as usize * BLOCK_SIZE;
-        let end = start + request.num_blocks() as usize * BLOCK_SIZE;
+        let start = request.offset_blocks() as usize * self.block_size();
+        let end = start + request.num_blocks() as usize * self.block_size();
         match request.data().copy_from(&content[start..end]) {
             Ok(()) => Status::Success,
             Err(_) => Status::Failed,
@@ -154,8 +176,8 @@ impl Rig {
             self.bad_block.store(0, SeqCst);
         }
         let mut content = self.content.lock().unwrap();
-        let start = request.offset_blocks() as usize * BLOCK_SIZE;
-        let end = start + request.num_blocks() as usize * BLOCK_SIZE;
+        let start = request.offset_blocks() as usize * self.block_size();
+        let end = start + request.num_blocks() as usize * self.block_size();
         match request.data().copy_to(&mut content[start..end]) {
             Ok(()) => Status::Success,
             Err(_) => Status::Failed,
