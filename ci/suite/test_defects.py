@@ -635,18 +635,8 @@ def test_row_14_legs_with_metadata(world):
     assert world.app.stop() == 0
 
 
-def protected():
-    """Kinds of legs with protection information, and of mirrors of them."""
-    kinds = itertools.product((1, 2, 3), (True, False), (True, False))
-    for dif_type, interleave, superblock in kinds:
-        lacks = None
-        if superblock and interleave:
-            lacks = "metadata of a mirror wants blocks of a power of two"
-        marks = [pytest.mark.xfail(reason=lacks, strict=True)] if lacks else []
-        yield pytest.param(dif_type, interleave, superblock, marks=marks)
-
-
-@pytest.mark.parametrize("dif_type, interleave, superblock", protected())
+@pytest.mark.parametrize("dif_type, interleave, superblock", itertools.product(
+    (1, 2, 3), (True, False), (True, False)))
 def test_row_14_legs_with_protection_information(start, stock, dif_type, interleave, superblock):
     """bdevperf makes it and checks it, as these legs do themselves; also on one that was
     rebuilt."""
