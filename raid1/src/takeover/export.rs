@@ -67,10 +67,10 @@ fn legs_of(mirror: &Mirror) -> Result<Vec<(Slot, Leg)>, (Errno, String)> {
             let reason = format!("has a base bdev without uuid, '{}'", leg.name);
             return Err((Errno::EINVAL, reason));
         }
-        if leg.desc.is_md_interleaved() && leg.desc.dif_type() != 0 {
+        // It looks for no superblock there.
+        if leg.desc.dif_type() != 0 {
             let reason = format!(
-                "has base bdevs with protection information in their blocks, '{}': bdev_raid's superblock \
-                 has none",
+                "has a base bdev with protection information, '{}': bdev_raid would not find it",
                 leg.name
             );
             return Err((Errno::EINVAL, reason));
