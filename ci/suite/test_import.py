@@ -306,6 +306,34 @@ def test_an_array_of_spdk_is_taken_over_and_given_back(start, scratch, files, co
     assert given.call("raid1_get_bdevs", category="all") == []
 
 
+def test_legs_with_interleaved_metadata(app, backend):
+    """SPDK has its superblock in the data of their blocks, too."""
+    if backend == "embedded":
+        pytest.skip("it has no bdev_raid")
+    for leg in LEGS:
+        app.call("bdev_malloc_create", name=f"Base-{leg}", num_blocks=LEG_BYTES // 512,
+                 block_size=512, md_size=8, md_interleave=True)
+
+    def see():
+        for leg, uuid in zip(LEGS, UUIDS, strict=True):
+            app.call("bdev_passthru_create", name=leg, base_bdev_name=f"Base-{leg}", uuid=uuid)
+        app.call("bdev_wait_for_examine")
+
+    see()
+    app.call("bdev_raid_create", name=NAME, raid_level="raid1", base_bdevs=LEGS, superblock=True)
+    uuid = entry_of(app, "bdev_raid_get_bdevs")["uuid"]
+    release(app)
+    assert app.call("raid1_import", base_bdevs=LEGS, assume_clean=True) is True
+    assert entry_of(app, "raid1_get_bdevs")["uuid"] == uuid
+    assert app.call("raid1_export", name=NAME) is True
+    for leg in LEGS:
+        app.call("bdev_passthru_delete", name=leg)
+    see()
+    entry = until(lambda: entry_of(app, "bdev_raid_get_bdevs"))
+    assert entry["uuid"] == uuid
+    assert entry["num_base_bdevs_operational"] == 2
+
+
 @pytest.mark.parametrize("legs", [LEGS, LEGS[1:]])
 def test_killed_between_the_superblocks_it_is_a_mirror(start, files, copy, backend, legs):
     if backend == "spdk":
