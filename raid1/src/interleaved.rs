@@ -18,8 +18,8 @@ use barespdk::bdev::Desc;
 /// What is written as metadata of blocks that have no protection information.
 const NOTHING: u8 = 0;
 
-/// What is written as metadata of blocks that have some: tags of ones, which say that nothing is to be checked, to
-/// whoever reads the block.
+/// What is written as metadata of blocks that have some: tags of ones, which tell whoever reads the block that
+/// nothing is to be checked.
 const UNCHECKED: u8 = 0xff;
 
 /// The blocks of a bdev.

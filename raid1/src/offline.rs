@@ -31,7 +31,8 @@ pub(crate) async fn read(desc: &Desc, offset: u64, len: usize) -> Result<DmaBuf,
     Ok(buffer)
 }
 
-/// Writes `len` bytes at an offset, rounded up to whole blocks: `content`, then zeroes. It survives a loss of power.
+/// Writes `len` bytes at an offset, rounded up to whole blocks: `content`, then zeroes. It survives a loss of
+/// power.
 ///
 /// # Errors
 /// Why it is not written.

@@ -66,8 +66,8 @@ fn metadata_of(content: &mut [u8]) -> impl Iterator<Item = &mut u8> {
     blocks.flat_map(|block| &mut block[BLOCK_SIZE..])
 }
 
-/// Blocks come back as they were written, after a stop and where the legs are found, whatever stands between the data
-/// of the mirror's own metadata.
+/// Blocks come back as they were written, after a stop and where the legs are found, whatever stands between the
+/// data of the mirror's own metadata.
 pub(crate) async fn come_back() -> Outcome {
     let legs = blank()?;
     create(&["A", "B"]).await?;
