@@ -3,7 +3,7 @@
 use alloc::string::String;
 use core::future::Future;
 use core::ops::RangeInclusive;
-use core::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
 
 use barespdk::bdev::{DifChecks, IoType, Status};
 use barespdk::errno::Errno;
@@ -52,6 +52,8 @@ pub(crate) struct Mirror {
     /// A leg has failed a flush that nobody asked for, and no other has what it may have lost: the next one
     /// that is asked for fails.
     pub(crate) has_lost: AtomicBool,
+    /// See [`Mirror::copies`].
+    pub(crate) copies: AtomicU32,
     /// What becomes of the metadata when the bdev goes.
     pub(crate) wipes: AtomicBool,
 }
@@ -163,6 +165,17 @@ impl Mirror {
             0 => DifChecks::NONE,
             _ => DifChecks::REF_TAG,
         }
+    }
+
+    /// How often what had been copied from legs in sync was made to survive on them. A flush that began before
+    /// the last time, and that one of them fails, may tell of what was copied.
+    pub(crate) fn copies(&self) -> u32 {
+        self.copies.load(Ordering::Acquire)
+    }
+
+    /// See [`Mirror::copies`].
+    pub(crate) fn count_copies(&self) {
+        self.copies.fetch_add(1, Ordering::AcqRel);
     }
 
     /// The regions that are written to; `None` without metadata.

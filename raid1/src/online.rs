@@ -2,7 +2,7 @@
 
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
-use core::sync::atomic::{AtomicBool, AtomicU64};
+use core::sync::atomic::{AtomicBool, AtomicU32, AtomicU64};
 
 use barespdk::errno::Errno;
 use barespdk::module::{Bdev, Options};
@@ -95,6 +95,7 @@ pub(crate) async fn online(beginning: Beginning) -> Result<Bdev<Mirror>, Errno> 
         report: Mutex::new(Report::default()),
         repairs: AtomicU64::new(0),
         has_lost: AtomicBool::new(false),
+        copies: AtomicU32::new(0),
         wipes: AtomicBool::new(false),
     };
     // Found by name from the moment that requests can come.

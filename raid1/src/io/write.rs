@@ -30,7 +30,8 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
     let (offset, num) = (request.offset_blocks(), request.num_blocks());
     if let Some((passed, note)) = request.in_vain() {
         let _held = (note & HOLDS != 0).then(|| mirror.ranges.adopt(offset, num));
-        let outcome = Outcome::of(&passed, LegSet::from_bits(note as u16), LegSet::EMPTY);
+        let legs = LegSet::from_bits(note as u16);
+        let outcome = Outcome::of(&passed, legs, LegSet::EMPTY, mirror.copies());
         drop(passed);
         return Box::pin(settle(mirror, channel, request, outcome)).await;
     }
@@ -48,6 +49,7 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
         mirror.has_lost.store(false, Ordering::Relaxed);
         return Status::Failed;
     }
+    let copies = mirror.copies();
     let Ok(mut passed) = request.fan_out() else {
         return Status::Failed;
     };
@@ -72,7 +74,7 @@ pub(super) async fn write(mirror: &Mirror, channel: &Channel, request: &Request<
         return Status::Success;
     }
     // Rare, so its state is not part of each request.
-    let mut outcome = Outcome::of(&passed, legs, missing);
+    let mut outcome = Outcome::of(&passed, legs, missing, copies);
     drop(passed);
     if request.io_type() == IoType::FLUSH {
         // Legs that cannot flush have nothing to flush.
@@ -135,10 +137,12 @@ struct Outcome {
     /// Those that did not get it.
     missing: LegSet,
     status: Status,
+    /// How many [copies](Mirror::copies) there were when it began.
+    copies: u32,
 }
 
 impl Outcome {
-    fn of(passed: &FanOut<'_>, legs: LegSet, missing: LegSet) -> Self {
+    fn of(passed: &FanOut<'_>, legs: LegSet, missing: LegSet, copies: u32) -> Self {
         let (mut failed, mut aborted) = (0, 0);
         let mut status = Status::Failed;
         for lane in 0..passed.lanes() {
@@ -158,6 +162,7 @@ impl Outcome {
             aborted,
             missing,
             status,
+            copies,
         }
     }
 }
@@ -215,7 +220,7 @@ async fn outcome_of(
         let settled = if request.io_type() == IoType::FLUSH {
             // It may have lost what it had acknowledged, and say nothing of it when it is flushed again:
             // so do files in Linux.
-            keeper::demote(mirror, slot, "it failed a flush").await
+            keeper::demote(mirror, slot, "it failed a flush", outcome.copies).await
         } else {
             // These faults are seen where legs are ejected often.
             let often = planted::is("ejected_leg_read_on") || planted::is("leg_dropped_at_once");

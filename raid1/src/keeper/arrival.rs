@@ -270,7 +270,7 @@ impl Keeper {
     pub(super) fn note_source(&mut self) {
         let source = self.device().legs.lock().in_sync().iter().next();
         if let Some(source) = source.filter(|_| self.resync.is_some()) {
-            self.copied_from[0].insert(source);
+            self.copied_from.insert(source);
         }
     }
 
@@ -316,6 +316,11 @@ impl Keeper {
                 return;
             }
         }
+        if !self.settle_copies().await {
+            // It may have been copied what they had lost.
+            self.note_lost(slot);
+            return self.start_rebuild(slot).await;
+        }
         self.rebuilds[slot.index()] = None;
         // What was copied since the last checkpoint may be lost, if a flush has failed whose submitter is
         // about to tell: the one above then found nothing more to fail.
@@ -323,13 +328,8 @@ impl Keeper {
             self.quiet_lately.insert_from(&missed);
         }
         self.demoted.remove(slot);
-        {
-            let mut legs = device.legs.lock();
-            let sources = legs.in_sync();
-            if !legs.promote(slot) {
-                return;
-            }
-            self.copied_from[0] = self.copied_from[0].or(sources);
+        if !device.legs.lock().promote(slot) {
+            return;
         }
         self.note_source();
         let failed = self.record_state(LegSet::EMPTY).await;
@@ -384,8 +384,8 @@ impl Keeper {
         // As it is before the flush: what is copied after it is not safe on the leg yet.
         let left = rebuild.left().copy();
         if !record.flush(LegSet::of(slot)).await.is_empty() {
-            self.demote(slot, "it failed a flush while it was rebuilt")
-                .await;
+            let reason = "it failed a flush while it was rebuilt";
+            self.demote(slot, reason, device.copies()).await;
             return;
         }
         missed.keep(&left);
@@ -462,6 +462,7 @@ impl Keeper {
         {
             return self.start_resync();
         }
+        self.settle_copies().await;
         mirror.device().set_resyncing(false);
         let _looks_for_nothing = self.each(|channel| channel.set_resyncing(false)).await;
         let failed = self.record_state(LegSet::EMPTY).await;

@@ -57,10 +57,12 @@ pub(crate) async fn eject(mirror: &Mirror, slot: Slot, reason: Reason) -> bool {
     }
 }
 
-/// Has a leg copied to again that may have lost what it had. From any thread. `true`: nobody reads from
-/// it until then, and that is recorded.
-pub(crate) async fn demote(mirror: &Mirror, slot: Slot, reason: Reason) -> bool {
-    let demoted = mirror.desk.ask(|done| Job::Demote(slot, reason, done));
+/// Has a leg copied to again that may have lost what it had, says a flush that began when there were so many
+/// [copies](Mirror::copies). From any thread. `true`: nobody reads from it until then, and that is recorded.
+pub(crate) async fn demote(mirror: &Mirror, slot: Slot, reason: Reason, copies: u32) -> bool {
+    let demoted = mirror
+        .desk
+        .ask(|done| Job::Demote(slot, reason, copies, done));
     demoted.await.unwrap_or(false)
 }
 
@@ -143,6 +145,7 @@ impl Keeper {
             news::of_leg(news::LEG_OUT, self.mirror.name(), &base);
             self.unfinished.insert(slot);
             self.demoted.remove(slot);
+            self.settled.remove(slot);
             self.stop_rebuild(slot);
             // What is dirty now may be clean before this can be recorded.
             self.note_missed(slot);
@@ -202,7 +205,7 @@ impl Keeper {
         let unflushed = record.map_or(LegSet::EMPTY, Record::take_unflushed);
         for slot in failed.iter() {
             if unflushed.contains(slot) && self.device().legs.lock().demote(slot) {
-                if self.was_copied_from(slot) {
+                if self.copied_from.contains(slot) {
                     self.lose();
                 }
                 self.begin_demotion(slot, FAILED_FLUSH);
@@ -234,15 +237,32 @@ impl Keeper {
         }
     }
 
-    /// Whether others in sync were copied from a leg, of late.
-    fn was_copied_from(&self, slot: Slot) -> bool {
-        let [lately, before] = self.copied_from;
-        lately.or(before).contains(slot)
+    /// Has what was copied from legs in sync survive on these, so that what they fail from now on is not what
+    /// was copied. Where one fails already it is as if it had lost that. Whether none has.
+    pub(super) async fn settle_copies(&mut self) -> bool {
+        let mirror = self.mirror.clone();
+        let device = mirror.device();
+        let in_sync = device.legs.lock().in_sync();
+        let Some(record) = &mut self.record else {
+            return true;
+        };
+        let failed = record.flush(in_sync).await;
+        for slot in failed.iter() {
+            let was_copied = self.copied_from.contains(slot);
+            let demoted = self.demote(slot, "it failed a flush", device.copies());
+            if !demoted.await || was_copied {
+                self.lose();
+            }
+        }
+        self.copied_from = LegSet::EMPTY;
+        self.settled = self.settled.or(in_sync.without(failed));
+        device.count_copies();
+        failed.is_empty()
     }
 
     /// Has a leg that may have lost what it had be copied to again. Whether the others stand in for it: not
     /// where they may have been copied from it, what it had lost too.
-    pub(super) async fn demote(&mut self, slot: Slot, reason: Reason) -> bool {
+    pub(super) async fn demote(&mut self, slot: Slot, reason: Reason, copies: u32) -> bool {
         let mirror = self.mirror.clone();
         let device = mirror.device();
         let standing = device.legs.lock().standing(slot);
@@ -263,8 +283,10 @@ impl Keeper {
                 return !self.unfinished.contains(slot) || self.finish().await.is_ok();
             }
         }
+        let was_copied = self.copied_from.contains(slot)
+            || self.settled.contains(slot) && copies != device.copies();
         self.begin_demotion(slot, reason);
-        self.finish().await.is_ok() && !(standing == Standing::InSync && self.was_copied_from(slot))
+        self.finish().await.is_ok() && !(standing == Standing::InSync && was_copied)
     }
 
     /// The first step of a leg's way to its rebuild.
@@ -275,6 +297,7 @@ impl Keeper {
             self.mirror.name()
         );
         news::of_leg(news::LEG_REBUILDING, self.mirror.name(), &base);
+        self.settled.remove(slot);
         // What was copied from it meanwhile may have been lost already.
         let copied_to = self.device().legs.lock().of_standing(Standing::Rebuilding);
         for slot in copied_to.iter() {
@@ -344,7 +367,7 @@ impl Keeper {
     }
 
     /// A leg has failed a flush: it lacks what was written not long ago, too. Whether that is new.
-    fn note_lost(&mut self, slot: Slot) -> bool {
+    pub(super) fn note_lost(&mut self, slot: Slot) -> bool {
         self.note_missed(slot);
         let Some(missed) = &self.missed[slot.index()] else {
             return false;

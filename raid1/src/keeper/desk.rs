@@ -22,8 +22,9 @@ pub(crate) enum Job {
     Mark(RangeInclusive<usize>, Sender<bool>),
     /// A leg lacks what others have, or is to go.
     Eject(Slot, Reason, Sender<Result<TakeOut, Errno>>),
-    /// A leg may have lost what it had. `false`: the others cannot stand in for it.
-    Demote(Slot, Reason, Sender<bool>),
+    /// A leg may have lost what it had, says a flush that began when there were so many
+    /// [copies](crate::mirror::Mirror::copies). `false`: the others cannot stand in for it.
+    Demote(Slot, Reason, u32, Sender<bool>),
     /// Legs may have regions differently: a request that changes these has failed. `None`: a flush has, and
     /// all that are dirty may be.
     Suspect(Option<RangeInclusive<usize>>, Sender<()>),

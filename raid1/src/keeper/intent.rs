@@ -125,7 +125,7 @@ impl Keeper {
             .collect();
         core::mem::swap(&mut self.quiet_before, &mut self.quiet_lately);
         self.quiet_lately.clear();
-        if quiet.is_empty() && self.copied_from == [LegSet::EMPTY; 2] {
+        if quiet.is_empty() {
             return;
         }
         // Who holds blocks from now on sees that the region is not dirty any more, and asks for a mark;
@@ -160,7 +160,10 @@ impl Keeper {
             });
             let failed: Vec<Slot> = failed.iter().collect();
             for slot in failed {
-                if !self.demote(slot, "it failed a flush").await {
+                if !self
+                    .demote(slot, "it failed a flush", device.copies())
+                    .await
+                {
                     self.lose();
                 }
             }
@@ -170,8 +173,6 @@ impl Keeper {
         let units = record.units_of(BitmapId::INTENT, &cleared);
         let word = words(device.dirty(), &self.missed);
         let failed = record.write_units(in_sync, &units, word).await;
-        self.copied_from = [LegSet::EMPTY, self.copied_from[0]];
-        self.note_source();
         if let Ok(true) = self.leave_all(failed) {
             let _tried_again_next_time = self.finish().await;
         }

@@ -69,9 +69,10 @@ pub(crate) struct Keeper {
     rebuilds: [Option<Recovery>; LEGS_MAX],
     /// Who makes legs equal.
     resync: Option<Recovery>,
-    /// Legs from which others in sync were copied lately, and before that: what one of these has lost, those
-    /// may lack too. As with regions, the keeper's own flush may have found nothing more to fail.
-    copied_from: [LegSet; 2],
+    /// Legs from which others in sync are made equal: what one of these has lost, those may lack too.
+    copied_from: LegSet,
+    /// Legs in sync from which others were copied, at some time before the last of [`Mirror::copies`].
+    settled: LegSet,
     ordering: Ordering,
     /// The number of the last rebuild, or resync.
     last_number: u64,
@@ -102,7 +103,8 @@ impl Keeper {
             quiet_before,
             rebuilds: [const { None }; LEGS_MAX],
             resync: None,
-            copied_from: [LegSet::EMPTY; 2],
+            copied_from: LegSet::EMPTY,
+            settled: LegSet::EMPTY,
             ordering: Ordering::Not,
             last_number: 0,
         };
@@ -143,8 +145,8 @@ impl Keeper {
                     Job::Eject(slot, reason, done) => {
                         let _ = done.send(self.eject(slot, reason).await);
                     }
-                    Job::Demote(slot, reason, done) => {
-                        let _ = done.send(self.demote(slot, reason).await);
+                    Job::Demote(slot, reason, copies, done) => {
+                        let _ = done.send(self.demote(slot, reason, copies).await);
                     }
                     Job::Suspect(regions, done) => {
                         self.suspect(regions).await;
