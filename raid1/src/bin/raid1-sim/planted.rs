@@ -15,7 +15,7 @@ const fn found_by(seed: u64, name: &'static str) -> Fault {
 
 /// All of them.
 pub(crate) const FAULTS: [Fault; 23] = [
-    found_by(5, "aborted_write_forgotten"),
+    found_by(10, "aborted_write_forgotten"),
     found_by(13, "ack_before_record"),
     found_by(94, "clear_early"),
     found_by(1, "completion_lost"),
@@ -23,9 +23,9 @@ pub(crate) const FAULTS: [Fault; 23] = [
     found_by(27, "ejected_leg_read_on"),
     found_by(3, "flush_error_ignored"),
     found_by(12, "flush_skips_a_leg"),
-    found_by(154, "leg_dropped_at_once"),
+    found_by(566, "leg_dropped_at_once"),
     found_by(4, "leg_never_closed"),
-    found_by(13, "mark_after_write"),
+    found_by(229, "mark_after_write"),
     found_by(3, "no_memory_is_an_error"),
     found_by(4, "one_superblock_copy"),
     found_by(1, "read_error_ignored"),
