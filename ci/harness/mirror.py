@@ -1,5 +1,7 @@
 """The RPC methods of mirrors: ours, or those of SPDK's own module with the same shapes."""
 
+import time
+
 
 class Mirrors:
     """The mirrors of one application."""
@@ -18,8 +20,14 @@ class Mirrors:
         return {"name": name, "base_bdevs": legs, **level, **further}
 
     def create(self, name, legs, **further):
-        """Makes a mirror."""
-        return self.application.call(self.method("create"), **self.params(name, legs, **further))
+        """Makes a mirror, and waits until its first leg is copied to the others. SPDK's own module
+        copies nothing."""
+        made = self.application.call(self.method("create"), **self.params(name, legs, **further))
+        deadline = time.monotonic() + 60
+        while not all(leg["is_configured"] for leg in self.get(name)["base_bdevs_list"]):
+            assert time.monotonic() < deadline, self.get(name)
+            time.sleep(0.02)
+        return made
 
     def delete(self, name):
         """Deletes a mirror."""

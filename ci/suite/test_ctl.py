@@ -37,8 +37,12 @@ def run_json(app, *words, code=0):
 
 def wait_until_equal(app):
     """Until all legs are copied and nothing is dirty, so that what is listed stays as it is."""
+    def changes(mirror):
+        return mirror["dirty_regions"] or \
+            not all(leg["is_configured"] for leg in mirror["base_bdevs_list"])
+
     deadline = time.monotonic() + 60
-    while any(mirror["dirty_regions"] for mirror in app.call("raid1_get_bdevs", category="all")):
+    while any(changes(mirror) for mirror in app.call("raid1_get_bdevs", category="all")):
         assert time.monotonic() < deadline, "still not so"
         time.sleep(0.2)
 
@@ -102,6 +106,7 @@ def run_json_error(app, *words):
 
 def test_exports(app, scratch, legs, tool):
     run(app, "create", "m0", *legs[:2])
+    wait_until_equal(app)
     address = f"unix:{scratch}/nbd.sock"
     uri = f"nbd+unix:///m0?socket={scratch}/nbd.sock"
     assert uri in run(app, "export", "start", "m0", address)
