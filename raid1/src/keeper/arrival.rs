@@ -462,7 +462,8 @@ impl Keeper {
         {
             return self.start_resync();
         }
-        self.settle_copies().await;
+        // What may be lost is told, and copied again.
+        let _all_the_same = self.settle_copies().await;
         mirror.device().set_resyncing(false);
         let _looks_for_nothing = self.each(|channel| channel.set_resyncing(false)).await;
         let failed = self.record_state(LegSet::EMPTY).await;

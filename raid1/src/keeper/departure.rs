@@ -206,7 +206,7 @@ impl Keeper {
         for slot in failed.iter() {
             if unflushed.contains(slot) && self.device().legs.lock().demote(slot) {
                 if self.copied_from.contains(slot) {
-                    self.lose();
+                    let _news = self.lose();
                 }
                 self.begin_demotion(slot, FAILED_FLUSH);
                 any = true;
@@ -221,7 +221,7 @@ impl Keeper {
                         self.mirror.name()
                     );
                     // It may have lost other things that it was to flush, and nobody else is told.
-                    self.lose();
+                    let _news = self.lose();
                     return Err(Errno::EIO);
                 }
             }
@@ -230,15 +230,18 @@ impl Keeper {
     }
 
     /// What was written lately may be lost, and nobody has asked: the next flush fails. What has it still is
-    /// made equal to what has not.
-    pub(super) fn lose(&self) {
-        if !self.device().has_lost.swap(true, Ordering::Relaxed) {
+    /// made equal to what has not. Whether that is news.
+    pub(super) fn lose(&self) -> bool {
+        let is_known = self.device().has_lost.swap(true, Ordering::Relaxed);
+        if !is_known {
             let _goes_on = self.device().desk.ask(|done| Job::Suspect(None, done));
         }
+        !is_known
     }
 
     /// Has what was copied from legs in sync survive on these, so that what they fail from now on is not what
-    /// was copied. Where one fails already it is as if it had lost that. Whether none has.
+    /// was copied. Where one fails already it is as if it had lost that: `false`, and it is to be copied again;
+    /// but not for ever from the last leg, if that goes on to fail.
     pub(super) async fn settle_copies(&mut self) -> bool {
         let mirror = self.mirror.clone();
         let device = mirror.device();
@@ -247,17 +250,18 @@ impl Keeper {
             return true;
         };
         let failed = record.flush(in_sync).await;
+        let mut are_settled = true;
         for slot in failed.iter() {
             let was_copied = self.copied_from.contains(slot);
             let demoted = self.demote(slot, "it failed a flush", device.copies());
-            if !demoted.await || was_copied {
-                self.lose();
-            }
+            let demoted = demoted.await;
+            let is_news = (!demoted || was_copied) && self.lose();
+            are_settled &= !demoted && !is_news;
         }
         self.copied_from = LegSet::EMPTY;
         self.settled = self.settled.or(in_sync.without(failed));
         device.count_copies();
-        failed.is_empty()
+        are_settled
     }
 
     /// Has a leg that may have lost what it had be copied to again. Whether the others stand in for it: not

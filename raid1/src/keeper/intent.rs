@@ -164,7 +164,7 @@ impl Keeper {
                     .demote(slot, "it failed a flush", device.copies())
                     .await
                 {
-                    self.lose();
+                    let _news = self.lose();
                 }
             }
             return;
