@@ -149,7 +149,8 @@ impl Channel {
                 raw,
                 desc_raw: desc.raw(),
                 block_size: desc.block_size(),
-                left_out,
+                // Most bdevs check nothing: then I/O need not say what not to check.
+                left_out: left_out.of(desc.dif_check_flags()),
                 slots: Slots::new(),
                 runtime,
                 desc: desc.clone(),

@@ -19,6 +19,11 @@ impl DifChecks {
             | ffi::SPDK_DIF_FLAGS_REFTAG_CHECK,
     );
 
+    /// Those among them that a bdev with these `dif_check_flags` does.
+    pub(super) fn of(self, dif_check_flags: u32) -> Self {
+        Self(self.0 & dif_check_flags)
+    }
+
     /// As SPDK has it in `dif_check_flags_exclude_mask`.
     #[inline]
     pub(crate) fn bits(self) -> u32 {
