@@ -2,18 +2,16 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 
 use barespdk::module::Options;
 use barespdk::uuid::Uuid;
 
-use crate::format::{self, LegEntry, LegState, MdFormat, REGIONS_MAX, Superblock};
-use crate::keeper::{Missed, Record};
+use crate::format::{self, LegEntry, LegState, MdFormat, Superblock};
+use crate::keeper::{Record, all_missed};
 use crate::leg::Leg;
 use crate::legs::{LEGS_MAX, LegSet, Slot};
 use crate::offline;
 use crate::online::Metadata;
-use crate::region_map::RegionMap;
 use crate::regions::Regions;
 use crate::undo::Undo;
 
@@ -67,13 +65,8 @@ impl Fresh<'_> {
             })?;
             all.insert(slot);
         }
-        let mut missed = Missed::default();
         let copied_to = all.without(self.in_sync());
-        for slot in copied_to.iter() {
-            let map = RegionMap::new(REGIONS_MAX as usize);
-            map.insert_all(0..=layout.num_regions.saturating_sub(1) as usize);
-            missed[slot.index()] = Some(Arc::new(map));
-        }
+        let missed = all_missed(copied_to, layout.num_regions);
         let undo = Undo::of(self.legs.iter(), &layout, self.force).await?;
         let failed = record.begin(self.in_sync(), copied_to, &missed).await;
         let first = failed.iter().next();

@@ -42,7 +42,7 @@ pub(crate) use self::recovery::LIMIT_MIB_S;
 use self::recovery::Recovery;
 pub(crate) use self::report::Report;
 use crate::channel::Channel;
-use crate::format::BitmapId;
+use crate::format::{BitmapId, REGIONS_MAX};
 use crate::legs::{LEGS_MAX, LegSet, Slot, Standing};
 use crate::mirror::Mirror;
 use crate::region_map::RegionMap;
@@ -80,6 +80,18 @@ pub(crate) struct Keeper {
 
 /// The regions that legs lack which are not in sync, by slot.
 pub(crate) type Missed = [Option<Arc<RegionMap>>; LEGS_MAX];
+
+/// Some legs lack all of so many regions.
+pub(crate) fn all_missed(legs: LegSet, num_regions: u32) -> Missed {
+    let mut missed = Missed::default();
+    for slot in legs.iter() {
+        // With room for those that a mirror which grows may get.
+        let all = RegionMap::new(REGIONS_MAX as usize);
+        all.insert_all(0..=num_regions.saturating_sub(1) as usize);
+        missed[slot.index()] = Some(Arc::new(all));
+    }
+    missed
+}
 
 impl Keeper {
     /// Begins to keep a mirror. On the app thread.

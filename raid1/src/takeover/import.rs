@@ -2,7 +2,6 @@
 
 use alloc::format;
 use alloc::string::{String, ToString};
-use alloc::sync::Arc;
 use alloc::vec::Vec;
 
 use barespdk::bdev;
@@ -11,16 +10,13 @@ use barespdk::uuid::Uuid;
 
 use super::plan::{Found, Plan, Told, first_generation, plan};
 use super::read_array;
-use crate::format::{
-    BdevRaid, LEGS_MAX, Layout, LegEntry, LegState, Name, REGIONS_MAX, Superblock,
-};
+use crate::format::{BdevRaid, LEGS_MAX, Layout, LegEntry, LegState, Name, Superblock};
 use crate::fresh;
 use crate::geometry;
-use crate::keeper::{Missed, Record};
+use crate::keeper::{Missed, Record, all_missed, words};
 use crate::leg::Leg;
 use crate::legs::{LegSet, Slot, Standing};
 use crate::online::{Beginning, Metadata};
-use crate::region_map::RegionMap;
 use crate::regions::Regions;
 use crate::undo::Undo;
 
@@ -64,7 +60,8 @@ impl Import<'_> {
         let regions = Regions::new(draft.layout.region_size_blocks.ilog2());
         let behind = draft.behind();
         let undo = Undo::of(draft.by_slot().map(|(_, leg)| leg), &draft.layout, false).await?;
-        let record = match draft.write(self.name, &regions).await {
+        let missed = all_missed(behind, draft.layout.num_regions);
+        let record = match draft.write(self.name, &missed).await {
             Ok(record) => record,
             Err(reason) => {
                 undo.restore(self.name).await;
@@ -78,12 +75,6 @@ impl Import<'_> {
             layout,
             ..
         } = draft;
-        let mut missed = Missed::default();
-        for slot in behind.iter() {
-            let all = RegionMap::new(REGIONS_MAX as usize);
-            all.insert_all(0..=layout.num_regions as usize - 1);
-            missed[slot.index()] = Some(Arc::new(all));
-        }
         let leg_of = |index: usize| self.legs.get(index).cloned();
         let places = plan
             .members
@@ -179,18 +170,10 @@ impl Import<'_> {
 
 impl Draft<'_> {
     /// Writes all there is of the mirror; copy A last, where `bdev_raid` has its superblock.
-    async fn write(&self, name: &str, regions: &Regions) -> Result<Record, String> {
+    async fn write(&self, name: &str, missed: &Missed) -> Result<Record, String> {
         let mut record = self.record(self.superblock(name)?)?;
         let units: Vec<usize> = (0..self.layout.num_units()).collect();
-        let behind = self.behind();
-        let word = |bitmap: crate::format::BitmapId, index| {
-            let slot = bitmap.index().checked_sub(1).and_then(Slot::of);
-            match slot {
-                None => regions.dirty.word(index),
-                Some(slot) if behind.contains(slot) => u64::MAX,
-                Some(_) => 0,
-            }
-        };
+        let word = words(None, missed);
         self.check(record.write_units(self.members(), &units, word).await)?;
         self.check(record.write_superblock(self.members()).await)?;
         let behind = self.behind();
